@@ -1,0 +1,37 @@
+"""A picture in, its faces with eyes and landmarks out."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .detect import Detector, open_detector
+from .face import Face
+from .landmarks import Landmarker, locate, open_landmarker
+
+
+def find_faces(
+    image: NDArray[np.uint8], detector: str | Detector = "hog", landmarks: str | Landmarker = "dlib5"
+) -> list[Face]:
+    """Find the faces of a picture with their eyes and landmarks.
+
+    Args:
+        image: uint8 [H, W, 3], RGB, or [H, W], luma. Both models see the luma alone.
+        detector: A name (`hog`) or an opened detector.
+        landmarks: A name (`dlib5`) or an opened landmarker.
+
+    Returns:
+        The faces, best first, in source pixels; [] when there is none.
+
+    Raises:
+        UsageError: There is no such detector or landmarker, or the picture is not uint8 of those shapes.
+        ModelError: A model file is missing or wrong.
+    """
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
+        raise ValueError(f"image must be uint8 [H, W, 3] or [H, W] (got {image.dtype} {list(image.shape)})")
+    detector = open_detector(detector) if isinstance(detector, str) else detector
+    landmarker = open_landmarker(landmarks) if isinstance(landmarks, str) else landmarks
+    found = detector.detect(image)
+    if not found:
+        return []
+    luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
+    return [locate(luma, face, landmarker) for face in found]

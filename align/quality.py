@@ -1,0 +1,80 @@
+"""Sharpness, brightness and contrast of an aligned crop, and the gates that drop one with a reason."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import UsageError
+
+CANONICAL_PX = 112
+"""Every crop is measured at this size: the sharpness of a Laplacian depends on the size of the picture."""
+
+BLANK_CONTRAST = 2.0
+"""Grey levels: a crop with a smaller standard deviation shows nothing."""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What is measured of a crop.
+
+    Attributes:
+        sharpness: Variance of the Laplacian of the luma, reduced or enlarged to `CANONICAL_PX`
+            (Pech-Pacheco et al. 2000).
+        brightness: Mean luma, 0 to 255.
+        contrast: Standard deviation of the luma, 0 to 127.5.
+    """
+
+    sharpness: float
+    brightness: float
+    contrast: float
+
+
+def measure(crop: NDArray[np.uint8]) -> Quality:
+    """Measure a crop, uint8 [H, W, 3] or [H, W]."""
+    luma = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY) if crop.ndim == 3 else crop
+    shrinks = max(luma.shape) > CANONICAL_PX
+    small = cv2.resize(
+        luma, (CANONICAL_PX, CANONICAL_PX), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    )
+    mean, deviation = cv2.meanStdDev(small)
+    sharpness = cv2.Laplacian(small, cv2.CV_64F).var()
+    return Quality(float(sharpness), float(mean[0, 0]), float(deviation[0, 0]))
+
+
+@dataclass(frozen=True)
+class Gates:
+    """Thresholds below or above which a crop is dropped; None lets everything through.
+
+    Attributes:
+        min_interocular: Pixels between the eyes in the source.
+        min_sharpness: As `Quality.sharpness`.
+        min_brightness: Mean luma.
+        max_brightness: Mean luma.
+    """
+
+    min_interocular: float | None = None
+    min_sharpness: float | None = None
+    min_brightness: float | None = None
+    max_brightness: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value is not None and not value >= 0:
+                raise UsageError(f"{name} must be a number >= 0 (got {value!r})")
+
+    def reason(self, quality: Quality, interocular_px: float | None) -> str | None:
+        """Say why a crop is dropped: `blank`, `too_small`, `blurred`, `dark` or `bright`; None where it is kept."""
+        if quality.contrast < BLANK_CONTRAST:
+            return "blank"
+        checks = (
+            ("too_small", interocular_px, self.min_interocular, None),
+            ("blurred", quality.sharpness, self.min_sharpness, None),
+            ("dark", quality.brightness, self.min_brightness, None),
+            ("bright", quality.brightness, None, self.max_brightness),
+        )
+        for name, value, low, high in checks:
+            if value is not None and ((low is not None and value < low) or (high is not None and value > high)):
+                return name
+        return None
