@@ -13,58 +13,78 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import EyelineError, ImageError, ModelError, UsageError
 from .face import Box, Eyes, Face
-from .files import replacing, write_atomic
+from .files import replacing, write_atomic, write_png
 
 if TYPE_CHECKING:
-    from .crop import TEMPLATES, Crop, CropSpec, align_face
-    from .detect import Detector, open_detector
-    from .find import find_faces
+    from .crop import TEMPLATES, Border, Crop, CropSpec, align_face, warp
+    from .detect import DETECTORS, Detector, open_detector
+    from .eyeline import AlignmentRefusedError
+    from .find import Choice, choose_faces, find_faces
     from .image import load_image
-    from .landmarks import Landmarker, open_landmarker
-    from .models import MODELS, find_model
-    from .quality import Quality, measure
+    from .landmarks import LANDMARKERS, Landmarker, open_landmarker
+    from .models import MODELS, find_model, package_root
+    from .quality import Gates, Quality, measure
 
 _LAZY = {
     "TEMPLATES": "crop",
+    "Border": "crop",
     "Crop": "crop",
     "CropSpec": "crop",
     "align_face": "crop",
+    "warp": "crop",
+    "DETECTORS": "detect",
     "Detector": "detect",
     "open_detector": "detect",
+    "AlignmentRefusedError": "eyeline",
+    "Choice": "find",
+    "choose_faces": "find",
     "find_faces": "find",
     "load_image": "image",
+    "LANDMARKERS": "landmarks",
     "Landmarker": "landmarks",
     "open_landmarker": "landmarks",
     "MODELS": "models",
     "find_model": "models",
+    "package_root": "models",
+    "Gates": "quality",
     "Quality": "quality",
     "measure": "quality",
 }
 
 __all__ = [
+    "DETECTORS",
+    "LANDMARKERS",
     "MODELS",
     "TEMPLATES",
+    "AlignmentRefusedError",
+    "Border",
     "Box",
+    "Choice",
     "Crop",
     "CropSpec",
     "Detector",
-    "Eyes",
     "EyelineError",
+    "Eyes",
     "Face",
+    "Gates",
     "ImageError",
     "Landmarker",
     "ModelError",
     "Quality",
     "UsageError",
     "align_face",
+    "choose_faces",
     "find_faces",
     "find_model",
     "load_image",
     "measure",
     "open_detector",
     "open_landmarker",
+    "package_root",
     "replacing",
+    "warp",
     "write_atomic",
+    "write_png",
 ]
 
 

@@ -5,7 +5,7 @@ Pixel centres stand at integers (OpenCV's convention): the picture spans -0.5 to
 
 import math
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,10 @@ class Box:
     def xyxy(self) -> tuple[float, float, float, float]:
         """Left, top, right and bottom edge."""
         return self.x, self.y, self.x + self.w, self.y + self.h
+
+    def record(self) -> dict[str, float]:
+        """Give the box as the columns of a table."""
+        return {"box_x": self.x, "box_y": self.y, "box_w": self.w, "box_h": self.h}
 
     def iou(self, other: "Box") -> float:
         """Intersection over union with `other`, 0 to 1."""
@@ -110,3 +114,21 @@ class Face:
     eyes: Eyes | None = None
     landmarks: NDArray[np.float64] | None = None
     landmark_scheme: str | None = None
+
+    def record(self) -> dict[str, Any]:
+        """Give what is known of the face as the columns of a table; eyes and landmarks as flat lists of x and y."""
+        columns: dict[str, Any] = {
+            **self.box.record(),
+            "score": self.score,
+            "detector": self.detector,
+            "landmark_scheme": self.landmark_scheme,
+        }
+        if self.landmarks is not None:
+            columns["landmarks"] = self.landmarks.ravel().tolist()
+        if self.eyes is not None:
+            columns |= {
+                "eyes": self.eyes.xy.ravel().tolist(),
+                "roll_deg": self.eyes.roll_deg,
+                "interocular_px": self.eyes.interocular_px,
+            }
+        return columns

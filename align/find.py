@@ -1,5 +1,8 @@
 """A picture in, its faces with eyes and landmarks out."""
 
+import math
+from typing import Literal
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -7,6 +10,9 @@ from numpy.typing import NDArray
 from .detect import Detector, open_detector
 from .face import Face
 from .landmarks import Landmarker, locate, open_landmarker
+
+Choice = Literal["largest", "central", "all"]
+"""Which faces of a picture are taken: the one with the largest box, the one nearest the middle, or all."""
 
 
 def find_faces(
@@ -35,3 +41,13 @@ def find_faces(
         return []
     luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
     return [locate(luma, face, landmarker) for face in found]
+
+
+def choose_faces(faces: list[Face], choice: Choice, height: int, width: int) -> list[Face]:
+    """Take the faces that are wanted of a picture of `height` x `width`; all of them stand from left to right."""
+    if not faces or choice == "all":
+        return sorted(faces, key=lambda face: face.box.xyxy)
+    if choice == "largest":
+        return [max(faces, key=lambda face: face.box.area)]
+    middle = (width - 1) / 2, (height - 1) / 2
+    return [min(faces, key=lambda face: math.dist(face.box.center, middle))]

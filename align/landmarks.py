@@ -80,9 +80,7 @@ def locate(luma: NDArray[np.uint8], face: Face, landmarker: Landmarker, passes: 
     return replace(face, eyes=landmarker.eyes(points), landmarks=points, landmark_scheme=landmarker.scheme)
 
 
-def _view(
-    luma: NDArray[np.uint8], box: Box, roll_deg: float
-) -> tuple[NDArray[np.float64], NDArray[np.uint8], Box]:
+def _view(luma: NDArray[np.uint8], box: Box, roll_deg: float) -> tuple[NDArray[np.float64], NDArray[np.uint8], Box]:
     """Show the box turned upright by `roll_deg` and `FACE_PX` wide: matrix source -> view, the view, the box in it."""
     scale = FACE_PX / math.sqrt(box.area)
     side = round(FACE_PX * (1 + 2 * MARGIN))
