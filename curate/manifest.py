@@ -140,7 +140,9 @@ def read_manifest(out: str | Path) -> pd.DataFrame:
     path = Path(out) / MANIFEST
     meta = read_part_meta(path)
     if meta is None:
-        raise UsageError(f"{path}: expected a set's manifest (not found or not whole); make it with: eyeline-curate run")
+        raise UsageError(
+            f"{path}: expected a set's manifest (not found or not whole); make it with: eyeline-curate run"
+        )
     if meta.get("schema") != SCHEMA_VERSION:
         raise UsageError(
             f"{path}: expected schema version {SCHEMA_VERSION} (found {meta.get('schema')}); curate the set again"

@@ -1,0 +1,160 @@
+"""Frames of a video or picture: exact time, luma for searching, RGB for cropping only when it is asked for."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Self
+
+import av
+import cv2
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+from align import ImageError
+
+_LUMA_FIRST = ("yuv", "yuvj", "nv12", "nv21", "gray")
+"""Prefixes of the pixel formats whose first plane is the luma, at 8 bits."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of a source.
+
+    Attributes:
+        index: Place in decoding order, from 0; a still picture is frame 0.
+        pts: Presentation time in units of `time_base`; None for a still picture.
+        time_base: Seconds a unit, exact.
+        luma: uint8 [H, W], upright.
+        rgb: Gives uint8 [H, W, 3], upright; converts when it is called.
+    """
+
+    index: int
+    pts: int | None
+    time_base: Fraction | None
+    luma: NDArray[np.uint8]
+    rgb: Callable[[], NDArray[np.uint8]]
+
+    @property
+    def time_s(self) -> float | None:
+        """Seconds from the container's time 0."""
+        if self.pts is None or self.time_base is None:
+            return None
+        return float(self.pts * self.time_base)
+
+
+class VideoReader:
+    """Decode 1 frame in `every` of a video, front to back, upright, holding one frame at a time.
+
+    A context manager and an iterator. All frames go through the decoder, which needs them; only the wanted ones
+    are taken out of it. What breaks the decoding ends the iteration and stands in `error`; the frames before
+    the break have been given.
+
+    Attributes:
+        decoded: Frames that came out of the decoder so far.
+        error: One sentence on what broke; None where the video was whole.
+    """
+
+    def __init__(self, path: Path, every: int = 1) -> None:
+        self.decoded = 0
+        self.error: str | None = None
+        self._path = path
+        self._every = every
+        self._container: InputContainer | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self._container = av.open(str(self._path), mode="r")
+        except FileNotFoundError:
+            self.error = f"{self._path}: expected a video (no such file)"
+        except (av.FFmpegError, OSError, ValueError) as error:
+            self.error = f"{self._path}: expected a video that FFmpeg can open ({_reason(error)})"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._container is not None:
+            self._container.close()
+
+    def __iter__(self) -> Iterator[Frame]:
+        if self._container is None:
+            return
+        if not self._container.streams.video:
+            kinds = ", ".join(sorted({stream.type for stream in self._container.streams})) or "no stream at all"
+            self.error = f"{self._path}: expected a video stream (found {kinds})"
+            return
+        stream = self._container.streams.video[0]
+        stream.thread_type = "AUTO"
+        try:
+            for frame in self._container.decode(stream):
+                index = self.decoded
+                self.decoded += 1
+                if index % self._every == 0:
+                    yield _to_frame(frame, index)
+        except (av.FFmpegError, OSError) as error:
+            self.error = f"{self._path}: decoding broke off after {self.decoded} frames ({_reason(error)})"
+            return
+        self._notice_missing(stream.frames)
+
+    def _notice_missing(self, declared: int) -> None:
+        """Note a video that ends before the number of frames that its container declares."""
+        tolerance = max(2, declared // 100)  # containers count frames that edit lists hide
+        if self.decoded + tolerance < declared:
+            self.error = f"{self._path}: expected {declared} frames (found {self.decoded}); the file is cut short"
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+
+
+def _to_frame(frame: VideoFrame, index: int) -> Frame:
+    turns = round(frame.rotation / 90)  # counterclockwise, as numpy turns
+
+    def rgb() -> NDArray[np.uint8]:
+        return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))
+
+    luma = np.ascontiguousarray(np.rot90(_luma(frame), turns))
+    return Frame(index, frame.pts, frame.time_base, luma, rgb)
+
+
+def _luma(frame: VideoFrame) -> NDArray[np.uint8]:
+    components = frame.format.components
+    if frame.format.name.startswith(_LUMA_FIRST) and components[0].bits == 8:
+        plane = frame.planes[0]
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+        return rows[: frame.height, : frame.width]
+    return np.asarray(frame.to_ndarray(format="gray"), dtype=np.uint8)
+
+
+class StillReader:
+    """Give one picture as frame 0; the counterpart of `VideoReader` for images and arrays.
+
+    Attributes:
+        decoded: 1 once the picture was read.
+        error: One sentence on why it cannot be read.
+    """
+
+    def __init__(self, load: Callable[[], NDArray[np.uint8]]) -> None:
+        self.decoded = 0
+        self.error: str | None = None
+        self._load = load
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __iter__(self) -> Iterator[Frame]:
+        try:
+            image = self._load()
+        except ImageError as error:
+            self.error = str(error)
+            return
+        self.decoded = 1
+        luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        yield Frame(0, None, None, luma, lambda: image)
+
+
+Reader = VideoReader | StillReader
