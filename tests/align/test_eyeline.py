@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from align import AlignmentRefusedError, Box, CropSpec, Eyes, Face, align_face, warp
+from align.eyeline import invert, similarity, transform_points
+
+_COORDINATE = st.floats(-2000, 2000)
+_POINTS = st.tuples(_COORDINATE, _COORDINATE, _COORDINATE, _COORDINATE).map(lambda v: np.reshape(v, (2, 2)))
+
+
+@given(_POINTS, _POINTS)
+def test_a_similarity_moves_two_points_exactly_and_back(source: np.ndarray, target: np.ndarray) -> None:
+    assume(np.linalg.norm(source[0] - source[1]) > 1)
+    assume(np.linalg.norm(target[0] - target[1]) > 1)
+    matrix = similarity(source, target)
+    assert np.allclose(transform_points(matrix, source), target, atol=1e-6)
+    assert np.allclose(transform_points(invert(matrix), target), source, atol=1e-5)
+    turn = matrix[:, :2]
+    assert np.allclose(turn @ turn.T, np.linalg.det(turn) * np.eye(2), atol=1e-6 * np.abs(turn).max() ** 2 + 1e-9)
+    assert np.linalg.det(turn) > 0  # never mirrored
+
+
+def test_one_point_twice_has_no_similarity() -> None:
+    with pytest.raises(ValueError, match="two different points"):
+        similarity(np.zeros((2, 2)), np.array([[0.0, 0.0], [1.0, 0.0]]))
+
+
+@pytest.mark.parametrize("eyes", [None, Eyes((50, 50), (55, 50)), Eyes((10, 50), (110, 50))])
+def test_a_profile_and_impossible_eyes_are_refused_with_a_reason(eyes: Eyes | None) -> None:
+    face = Face(Box(0, 0, 100, 100), 1.0, "test", eyes=eyes)
+    with pytest.raises(AlignmentRefusedError) as caught:
+        align_face(np.zeros((100, 100, 3), np.uint8), face)
+    assert caught.value.reason == "profile"
+
+
+def test_roll_is_positive_clockwise_on_the_screen() -> None:
+    assert Eyes((0, 0), (10, 10)).roll_deg == pytest.approx(45)
+    assert Eyes((10, 0), (0, 0)).roll_deg == pytest.approx(180)
+
+
+@pytest.mark.parametrize("bad", [{"w": 0.0}, {"h": -1.0}, {"x": float("nan")}, {"y": float("inf")}])
+def test_a_box_that_is_none_is_refused(bad: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="Box"):
+        Box(**{"x": 0.0, "y": 0.0, "w": 1.0, "h": 1.0, **bad})
+
+
+def test_iou_of_boxes() -> None:
+    assert Box(0, 0, 2, 2).iou(Box(1, 1, 2, 2)) == pytest.approx(1 / 7)
+    assert Box(0, 0, 2, 2).iou(Box(5, 5, 2, 2)) == 0
+
+
+def _zone_plate(side: int) -> np.ndarray:
+    """A chirp whose frequency grows from the middle to the Nyquist limit at the edge."""
+    r = np.arange(side) - (side - 1) / 2
+    square = r[:, None] ** 2 + r[None, :] ** 2
+    return np.rint(127.5 + 90 * np.cos(np.pi * square / side)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("reduction", [2, 3.7, 8])
+def test_the_warp_does_not_alias(reduction: float) -> None:
+    side = 512
+    size = int(side / reduction)
+    scale = 1 / reduction
+    matrix = np.array([[scale, 0, 0.5 * scale - 0.5], [0, scale, 0.5 * scale - 0.5]])
+    small = warp(_zone_plate(side), matrix, (size, size)).astype(float)
+    r = np.abs(np.arange(size) - (size - 1) / 2) / (size / 2)
+    beyond = np.maximum(r[:, None], r[None, :]) > 1.3 / reduction  # finer than the crop's pixels can carry
+    beyond &= np.maximum(r[:, None], r[None, :]) < 0.9
+    assert np.abs(small[beyond] - 127.5).mean() <= 0.01 * 180
+
+
+@pytest.mark.parametrize("border", ["replicate", "reflect", "black"])
+def test_a_crop_beyond_the_picture_shows_its_border(border: str) -> None:
+    picture = np.full((40, 40, 3), 200, np.uint8)
+    face = Face(Box(0, 0, 40, 40), 1.0, "test", eyes=Eyes((5, 5), (25, 5)))
+    crop = align_face(picture, face, CropSpec(size=64, border=border))
+    assert crop.image[0, 0].tolist() == ([0, 0, 0] if border == "black" else [200, 200, 200])
+    assert crop.image[32, 32].tolist() == [200, 200, 200]
+
+
+@pytest.mark.parametrize("scale", [0.2, 0.5, 1.0, 3.0])
+def test_eyes_stand_where_the_template_puts_them(scale: float) -> None:
+    """Paint two dots as eyes; in the crop they must stand on the template's places, at any reduction."""
+    spec = CropSpec(template="tight", size=100)
+    distance = 42 / scale
+    side = int(distance * 4)
+    left = np.array([side * 0.35, side * 0.4])
+    right = left + distance * np.array([np.cos(0.3), np.sin(0.3)])
+    y, x = np.mgrid[0:side, 0:side]
+    picture = np.zeros((side, side))
+    for cx, cy in (left, right):
+        picture += 255 * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * max(distance / 20, 1) ** 2))
+    face = Face(Box(0, 0, distance * 2.2, distance * 2.2), 1.0, "test", eyes=Eyes(tuple(left), tuple(right)))
+    image = align_face(np.clip(picture, 0, 255).astype(np.uint8), face, spec).image.astype(float)
+    for half, expected in ((slice(0, 50), spec.eyes_px[0]), (slice(50, 100), spec.eyes_px[1])):
+        part = np.zeros_like(image)
+        part[:, half] = image[:, half]
+        total = part.sum()
+        found = (part * np.arange(100)[None, :]).sum() / total, (part * np.arange(100)[:, None]).sum() / total
+        assert np.allclose(found, expected, atol=0.15)

@@ -1,0 +1,51 @@
+import cv2
+import numpy as np
+import pytest
+
+from align import Gates, Quality, UsageError, measure
+
+
+def test_blur_lowers_sharpness_and_size_hardly_matters(astronaut: np.ndarray) -> None:
+    face = np.ascontiguousarray(astronaut[50:190, 150:290])
+    at_112 = cv2.resize(face, (112, 112), interpolation=cv2.INTER_AREA)
+    sharp = measure(at_112)
+    assert measure(cv2.GaussianBlur(at_112, (0, 0), 2)).sharpness < 0.2 * sharp.sharpness
+    doubled = cv2.resize(at_112, (224, 224), interpolation=cv2.INTER_CUBIC)
+    assert measure(doubled).sharpness == pytest.approx(sharp.sharpness, rel=0.35)
+
+
+def test_brightness_and_contrast_are_those_of_the_luma() -> None:
+    halves = np.zeros((112, 112, 3), np.uint8)
+    halves[:, 56:] = 200
+    quality = measure(halves)
+    assert quality.brightness == pytest.approx(100)
+    assert quality.contrast == pytest.approx(100)
+    assert measure(halves[:, :, 0]) == quality
+
+
+@pytest.mark.parametrize(
+    ("quality", "interocular", "reason"),
+    [
+        (Quality(100, 100, 30), 40, None),
+        (Quality(100, 100, 1), 40, "blank"),
+        (Quality(100, 100, 30), 10, "too_small"),
+        (Quality(5, 100, 30), 40, "blurred"),
+        (Quality(100, 20, 30), 40, "dark"),
+        (Quality(100, 240, 30), 40, "bright"),
+        (Quality(100, 100, 30), None, None),
+    ],
+)
+def test_gates_give_a_reason(quality: Quality, interocular: float | None, reason: str | None) -> None:
+    gates = Gates(min_interocular=20, min_sharpness=15, min_brightness=40, max_brightness=220)
+    assert gates.reason(quality, interocular) == reason
+
+
+def test_open_gates_let_everything_but_blank_pictures_through() -> None:
+    assert Gates().reason(Quality(0, 0, 5), 1) is None
+    assert Gates().reason(Quality(0, 0, 0), 1) == "blank"
+
+
+@pytest.mark.parametrize("value", [-1.0, float("nan")])
+def test_a_threshold_must_be_a_number(value: float) -> None:
+    with pytest.raises(UsageError, match="min_sharpness must be a number >= 0"):
+        Gates(min_sharpness=value)
