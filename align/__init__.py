@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import EyelineError, ImageError, ModelError, UsageError
 from .face import Box, Eyes, Face
-from .files import replacing, write_atomic, write_png
+from .files import replacing, write_atomic
 
 if TYPE_CHECKING:
-    from .crop import TEMPLATES, Border, Crop, CropSpec, align_face, warp
+    from .crop import TEMPLATES, Border, Crop, CropSpec, align_face, warp, write_png
     from .detect import DETECTORS, Detector, open_detector
     from .eyeline import AlignmentRefusedError
     from .find import Choice, choose_faces, find_faces
@@ -32,6 +32,7 @@ _LAZY = {
     "CropSpec": "crop",
     "align_face": "crop",
     "warp": "crop",
+    "write_png": "crop",
     "DETECTORS": "detect",
     "Detector": "detect",
     "open_detector": "detect",

@@ -16,11 +16,11 @@ from jsonargparse import ArgumentParser, Namespace
 from PIL import Image
 
 from . import console
-from .crop import TEMPLATES, CropSpec, align_face
+from .crop import TEMPLATES, CropSpec, align_face, write_png
 from .detect import DETECTORS, open_detector
 from .errors import ImageError, UsageError
 from .eyeline import AlignmentRefusedError
-from .files import replacing, write_png
+from .files import replacing
 from .find import Choice, choose_faces, find_faces
 from .image import load_image
 from .landmarks import LANDMARKERS, open_landmarker

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import cv2
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from .errors import UsageError
 from .eyeline import invert, require_alignable, similarity, transform_points
 from .face import Eyes, Face
+from .files import write_atomic
 
 Border = Literal["replicate", "reflect", "black"]
 _BORDERS = {"replicate": cv2.BORDER_REPLICATE, "reflect": cv2.BORDER_REFLECT_101, "black": cv2.BORDER_CONSTANT}
@@ -133,3 +135,9 @@ def _needed(
     top, bottom = np.clip((low[1], high[1]), 0, shape[0])
     left, top = min(int(left), shape[1] - 1), min(int(top), shape[0] - 1)
     return left, top, max(int(right), left + 1), max(int(bottom), top + 1)
+
+
+def write_png(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write uint8 [H, W, 3], RGB, as a PNG whose bytes depend on the pixels alone, whole or not at all."""
+    encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
+    write_atomic(path, encoded.tobytes())

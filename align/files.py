@@ -5,9 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -34,11 +31,3 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     """Write `data` to `path` so that it appears whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
-
-
-def write_png(path: Path, image: NDArray[np.uint8]) -> None:
-    """Write uint8 [H, W, 3], RGB, as a PNG whose bytes depend on the pixels alone, whole or not at all."""
-    import cv2
-
-    encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
-    write_atomic(path, encoded.tobytes())

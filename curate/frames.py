@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from align import ImageError
@@ -86,22 +87,40 @@ class VideoReader:
             return
         stream = self._container.streams.video[0]
         stream.thread_type = "AUTO"
+        end_s = 0.0
         try:
             for frame in self._container.decode(stream):
                 index = self.decoded
                 self.decoded += 1
+                if frame.time is not None:
+                    end_s = max(end_s, frame.time)
                 if index % self._every == 0:
                     yield _to_frame(frame, index)
         except (av.FFmpegError, OSError) as error:
             self.error = f"{self._path}: decoding broke off after {self.decoded} frames ({_reason(error)})"
             return
-        self._notice_missing(stream.frames)
+        self.error = self._missing_frames(self._container, stream, end_s)
 
-    def _notice_missing(self, declared: int) -> None:
-        """Note a video that ends before the number of frames that its container declares."""
-        tolerance = max(2, declared // 100)  # containers count frames that edit lists hide
-        if self.decoded + tolerance < declared:
-            self.error = f"{self._path}: expected {declared} frames (found {self.decoded}); the file is cut short"
+    def _missing_frames(self, container: InputContainer, stream: VideoStream, end_s: float) -> str | None:
+        """Notice a video that ends before the frames, or the time, that its container declares."""
+        if self.decoded == 0:
+            return f"{self._path}: expected frames (found none); the file is cut short or damaged"
+        tolerance = max(2, stream.frames // 100)  # containers count frames that edit lists hide
+        if self.decoded + tolerance < stream.frames:
+            return f"{self._path}: expected {stream.frames} frames (found {self.decoded}); the file is cut short"
+        declared_s = _declared_seconds(container, stream)
+        if not stream.frames and end_s < 0.99 * declared_s - 0.2:
+            return f"{self._path}: expected {declared_s:.1f} s of video (found {end_s:.1f} s); the file is cut short"
+        return None
+
+
+def _declared_seconds(container: InputContainer, stream: VideoStream) -> float:
+    """Give the length that the container declares for its video, 0 where it declares none for it alone."""
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    if len(container.streams) == 1 and container.duration is not None:
+        return container.duration / av.time_base
+    return 0.0
 
 
 def _reason(error: Exception) -> str:

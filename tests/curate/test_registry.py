@@ -1,0 +1,106 @@
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from align import UsageError
+from curate.config import Dataset, Dedup
+from curate.registry import load_dataset, registry_tables
+
+MINIMAL = '[drivers]\nsource = { kind = "videos", path = "clips/*.mp4" }\n'
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def write(text: str) -> Path:
+        path = tmp_path / "datasets.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_defaults_fill_what_the_table_leaves_out(write) -> None:
+    dataset = load_dataset("drivers", write(MINIMAL))
+    assert dataset.sources[0].path == "clips/*.mp4"
+    assert dataset.align.crop_spec().size == 224
+    assert dataset.resolved()["dedup"] == asdict(Dedup())
+    assert set(dataset.resolved()) == set(Dataset.__dataclass_fields__)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("sample = { every = 0 }", "[drivers].sample.every must be an integer >= 1 (got 0)"),
+        ('sample = { every = "5" }', "[drivers].sample.every must be an integer (got '5')"),
+        ("sample = { evry = 5 }", "[drivers].sample.evry is not a known key; did you mean every?"),
+        ("smaple = { every = 5 }", "[drivers].smaple is not a known key; did you mean sample?"),
+        ("sample = 5", "[drivers].sample must be a table (got 5)"),
+        ('align = { detector = "hgo" }', "[drivers].align: detector must be one of hog, none (got 'hgo')"),
+        ("align = { size = 3 }", "[drivers].align: size must be a whole number of pixels from 8 to 4096 (got 3)"),
+        ('balance = { cap = "mean" }', "cap must be one of an integer, 'median', 'smallest' (got 'mean')"),
+        ("gates = { min_sharpness = -1 }", "[drivers].gates: min_sharpness must be a number >= 0"),
+        ("split = { val = 0.7, test = 0.7 }", "[drivers].split: val and test must sum to 1 at most (got 0.7 + 0.7)"),
+        ('labels = "happy"', "[drivers].labels must be a list (got 'happy')"),
+        ('dedup = { hash = "md5" }', "[drivers].dedup.hash must be one of 'phash64', 'phash256'"),
+        ("title = 3", "[drivers].title must be a string (got 3)"),
+    ],
+)
+def test_an_error_names_file_key_expected_and_found(write, line: str, sentence: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_dataset("drivers", write(MINIMAL + line))
+    assert str(caught.value).startswith("datasets.toml: ")
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ('{ path = "a" }', "[d].source.kind is required (not found)"),
+        ('{ kind = "films", path = "a" }', "[d].source.kind must be one of 'videos', 'images', 'arrays' (got 'films')"),
+        ('[{ kind = "videos", path = "a" }, { kind = "videos", path = 3 }]', "[d].source[1].path must be a string"),
+        (
+            '[{ kind = "videos", path = "a", lable = "x" }]',
+            "[d].source[0].lable is not a known key; did you mean label?",
+        ),
+        ('{ kind = "images", path = "a", label_from = "(" }', "label_from must be a regular expression"),
+        ('{ kind = "images", path = "a", subject_from = "x" }', "subject_from must have one group in parentheses"),
+    ],
+)
+def test_an_error_in_a_source_names_which_one(write, source: str, sentence: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_dataset("d", write(f"[d]\nsource = {source}\n"))
+    assert sentence in str(caught.value)
+
+
+def test_a_missing_name_offers_the_nearest(write) -> None:
+    with pytest.raises(UsageError, match=r"expected a table \[driver\] \(not found\); did you mean drivers\?"):
+        load_dataset("driver", write(MINIMAL))
+    with pytest.raises(UsageError, match="the registry holds .*lfw-subset"):
+        load_dataset("zzzzz")
+
+
+@pytest.mark.parametrize("text", ["[drivers", "a = \x00", "drivers = 3"])
+def test_what_is_no_registry_is_refused(write, text: str) -> None:
+    with pytest.raises(UsageError, match=r"datasets\.toml"):
+        load_dataset("drivers", write(text))
+
+
+def test_a_missing_registry_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"none\.toml: expected a registry like datasets\.toml \(no such file\)"):
+        load_dataset("drivers", tmp_path / "none.toml")
+
+
+def test_the_users_registry_adds_to_the_shipped_one_and_wins(write) -> None:
+    write(MINIMAL + '[lfw-subset]\ntitle = "mine"\nsource = { kind = "videos", path = "b" }\n')
+    tables = registry_tables()  # the working folder's
+    assert {"drivers", "face-or-not", "lfw-subset"} <= set(tables)
+    assert load_dataset("lfw-subset").title == "mine"
+
+
+def test_every_shipped_dataset_is_valid_and_has_its_licence() -> None:
+    for name in registry_tables():
+        dataset = load_dataset(name)
+        assert dataset.title, name
+        assert dataset.licence, name
+        assert dataset.homepage, name
