@@ -12,8 +12,14 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,demo]"
 	touch $(STAMP)
 
+# The commands of README's "The main job"; make prints each before it runs it.
+demo: export PATH := $(CURDIR)/$(BIN):$(PATH)
 demo: $(STAMP)
-	PATH="$(CURDIR)/$(BIN):$$PATH" sh demo.sh
+	eyeline-curate run face-or-not --out runs/demo/train --workers 2
+	eyeline-curate run lfw-subset --out runs/demo/test
+	eyeline-train fit --config face_or_not --data.root runs/demo/train --trainer.default_root_dir runs/demo/model
+	eyeline-train test --config face_or_not --data.root runs/demo/test --trainer.default_root_dir runs/demo/model --ckpt_path runs/demo/model/checkpoints/last.ckpt
+	eyeline-curate report runs/demo/train
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto
@@ -28,7 +34,7 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 docs: $(STAMP)
-	$(BIN)/python -m docs.reference
+	$(BIN)/python docs/generate.py
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks

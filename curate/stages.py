@@ -58,7 +58,7 @@ def find_duplicates(rows: pd.DataFrame, dataset: Dataset) -> tuple[pd.DataFrame,
         "within": spec.within,
         "groups": len(np.unique(representative[dropped])),
         "duplicates": int(dropped.sum()),
-        "largest_diameter": int(max(diameters.values(), default=0)),
+        "largest_diameter": int(diameters.max(initial=0)),
         "conflicts": [[str(ids[i]), str(ids[j]), int(d)] for i, j, d in zip(*conflicts, strict=True)],
     }
 
@@ -80,9 +80,18 @@ def assign_splits(rows: pd.DataFrame, dataset: Dataset) -> tuple[pd.DataFrame, R
     kept = rows["drop_reason"].isna()
     groups = split_groups(rows, dataset)[kept.to_numpy()]
     fractions = {"val": spec.val, "test": spec.test}
-    names, report = split.assign(groups, _labels(rows[kept]), fractions, spec.seed)
+    labels = _labels(rows[kept])
+    names = split.assign(groups, labels, fractions, spec.seed)
     rows.loc[kept, "split"] = names
-    return rows, {"by": spec.by, **report}
+    found = split.describe(names, groups, labels, fractions)
+    return rows, {
+        "by": spec.by,
+        "asked": dict(found.asked),
+        "got": found.got.loc["all"].to_dict(),
+        "items": found.items.to_dict("index"),
+        "groups": found.groups.to_dict("index"),
+        "notes": list(found.unmet),
+    }
 
 
 def split_groups(rows: pd.DataFrame, dataset: Dataset) -> NDArray[np.int64]:
@@ -91,15 +100,15 @@ def split_groups(rows: pd.DataFrame, dataset: Dataset) -> NDArray[np.int64]:
     Rows belong together that share a source, a person (unless `split.by` is `source`), a representative, or a near
     pair of two labels. Dropped duplicates count: through them two sources can show the same moment.
     """
+    place = pd.Series(np.arange(len(rows)), index=rows["face_id"])
+    representative = place.loc[rows["duplicate_of"].fillna(rows["face_id"])].to_numpy()
     hashed = np.flatnonzero((rows["drop_reason"].isna() & rows["hash"].notna()).to_numpy())
     h = hashing.from_bytes(rows["hash"].iloc[hashed].tolist(), bits=dataset.dedup.bits)
     i, j, _ = dedup.near_pairs(h, radius=dataset.dedup.radius)
-    cluster = rows["duplicate_of"].fillna(rows["face_id"]).to_numpy(object)
-    keys = [rows["source_id"].to_numpy(object), cluster]
+    keys = [rows["source_id"], pd.Series(dedup.clusters(representative, (hashed[i], hashed[j])))]
     if dataset.split.by == "subject":
-        keys.append(rows["subject"].to_numpy(object))
-    groups = split.union_groups(*keys)
-    return split.merge_pairs(groups, hashed[i], hashed[j])
+        keys.append(rows["subject"])
+    return split.union_groups(*(key.to_numpy(object) for key in keys))
 
 
 def balance_training(rows: pd.DataFrame, dataset: Dataset) -> tuple[pd.DataFrame, Record]:
@@ -120,13 +129,13 @@ def balance_training(rows: pd.DataFrame, dataset: Dataset) -> tuple[pd.DataFrame
     training = np.flatnonzero(kept & (rows["split"] == "train").to_numpy())
     some = rows.iloc[training]
     counts = balance.repeats(
-        _labels(some), cap=spec.cap, oversample=spec.oversample, seed=spec.seed, keys=some["face_id"].to_numpy(str)
+        _labels(some), spec.cap, oversample=spec.oversample, rng=spec.seed, keys=some["face_id"].to_numpy(object)
     )
     repeat[training] = counts
     rows["repeat"] = repeat
     rows.loc[rows.index[training[counts == 0]], "drop_reason"] = str(DropReason.OVER_CAP)
-    table = balance.by_class(_labels(some), counts)
-    return rows, {"cap": spec.cap, "oversample": spec.oversample, "classes": table}
+    classes = balance.table(_labels(some), counts).rename_axis("label").reset_index().to_dict("records")
+    return rows, {"cap": spec.cap, "oversample": spec.oversample, "classes": classes}
 
 
 def _take_back(rows: pd.DataFrame, *reasons: DropReason) -> pd.DataFrame:

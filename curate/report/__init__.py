@@ -1,4 +1,4 @@
-"""One self-contained HTML page of a curated set: what was kept, what was dropped and why, and whether it can be trusted."""
+"""One self-contained HTML page of a set: what was kept, what was dropped and why, and whether it can be trusted."""
 
 from .page import write_report
 
