@@ -55,14 +55,16 @@ def emit_text(text: str) -> None:
 
 def emit_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table on stdout; numbers stand at the right."""
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table()
     lines = [list(row) for row in rows]
     for index, name in enumerate(columns):
         numeric = bool(lines) and all(isinstance(line[index], int | float) for line in lines)
         table.add_column(escape(name), justify="right" if numeric else "left", overflow="fold")
     for line in lines:
         table.add_row(*(escape(_cell(value)) for value in line))
-    Console().print(table)
+    console = Console()
+    console.print(f"[bold]{escape(title)}[/bold]")
+    console.print(table)
 
 
 def progress_bar() -> Progress:

@@ -11,9 +11,6 @@ from .errors import UsageError
 CANONICAL_PX = 112
 """Every crop is measured at this size: the sharpness of a Laplacian depends on the size of the picture."""
 
-BLANK_CONTRAST = 2.0
-"""Grey levels: a crop with a smaller standard deviation shows nothing."""
-
 
 @dataclass(frozen=True)
 class Quality:
@@ -48,12 +45,14 @@ class Gates:
     """Thresholds below or above which a crop is dropped; None lets everything through.
 
     Attributes:
+        min_contrast: Grey levels; a crop with a smaller standard deviation shows nothing and is dropped as blank.
         min_interocular: Pixels between the eyes in the source.
         min_sharpness: As `Quality.sharpness`.
         min_brightness: Mean luma.
         max_brightness: Mean luma.
     """
 
+    min_contrast: float | None = 2.0
     min_interocular: float | None = None
     min_sharpness: float | None = None
     min_brightness: float | None = None
@@ -66,9 +65,8 @@ class Gates:
 
     def reason(self, quality: Quality, interocular_px: float | None) -> str | None:
         """Say why a crop is dropped: `blank`, `too_small`, `blurred`, `dark` or `bright`; None where it is kept."""
-        if quality.contrast < BLANK_CONTRAST:
-            return "blank"
         checks = (
+            ("blank", quality.contrast, self.min_contrast, None),
             ("too_small", interocular_px, self.min_interocular, None),
             ("blurred", quality.sharpness, self.min_sharpness, None),
             ("dark", quality.brightness, self.min_brightness, None),

@@ -138,10 +138,9 @@ def _show(record: Record, out: Path, *, as_json: bool) -> None:
     console.emit_table(f"{record['dataset']}: frames", ("what became of them", "frames"), funnel)
     console.emit_table("Faces, and frames without one", ("outcome", "rows"), record["rows"].items())
     if "balance" in record:
-        table = [tuple(row.values()) for row in record["balance"]["classes"]]
-        console.emit_table(
-            "Classes of the training part", tuple(record["balance"]["classes"][0]) if table else (), table
-        )
+        columns = ("label", "before", "kept", "shown")
+        classes = [[row[name] for name in columns] for row in record["balance"]["classes"]]
+        console.emit_table("Classes of the training part, faces and showings an epoch", columns, classes)
     for note in record.get("split", {}).get("notes", ()):
         console.notice(f"note: {note}")
     for unit in record["units"]:

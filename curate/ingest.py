@@ -206,14 +206,16 @@ class _ItemIngest:
         }
 
     def _hash(self, pending: Sequence[tuple[Row, NDArray[np.uint8]]]) -> None:
-        """Write the perceptual hash of each crop into its row."""
+        """Write the perceptual hash of each crop into its row; flat crops get none, theirs would all be alike."""
         if not pending:
             return
         dedup = self._dataset.dedup
-        hashes = getattr(hashing, dedup.algorithm)(np.stack([crop for _, crop in pending]), bits=dedup.bits)
+        crops = np.stack([crop for _, crop in pending])
+        hashes = hashing.to_bytes(getattr(hashing, dedup.algorithm)(crops, bits=dedup.bits))
         kind = hashing.hash_kind(dedup.algorithm, dedup.bits)
-        for (row, _), encoded in zip(pending, hashing.to_bytes(hashes), strict=True):
-            row |= {"hash": encoded, "hash_kind": kind}
+        for (row, _), encoded, flat in zip(pending, hashes, hashing.is_flat(crops), strict=True):
+            if not flat:
+                row |= {"hash": encoded, "hash_kind": kind}
 
 
 def _resize(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

@@ -3,7 +3,7 @@
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from typing import get_type_hints
 
@@ -46,7 +46,8 @@ def _manifest_page() -> str:
     lines = [
         "# manifest.parquet",
         "",
-        "One row is one face, or one frame or image in which no face was found. Read it with `curate.read_manifest(OUT)`.",
+        "One row is one face, or one frame or image in which no face was found.",
+        "Read it with `curate.read_manifest(OUT)`.",
         "",
         "| column | type |",
         "|---|---|",
@@ -68,17 +69,25 @@ def _registry_page() -> str:
         lines += [f"## {kind.__name__}", "", _docstring(kind), "", "| key | type | default |", "|---|---|---|"]
         hints = get_type_hints(kind)
         for field in fields(kind):
-            default = "required" if field.default is MISSING and field.default_factory is MISSING else ""
-            if field.default is not MISSING:
-                default = f"`{field.default!r}`"
-            lines.append(f"| {field.name} | {_type_name(hints[field.name])} | {default} |")
+            lines.append(f"| {field.name} | {_type_name(hints[field.name])} | {_default(field, hints[field.name])} |")
         lines.append("")
     return "\n".join(lines)
 
 
+def _default(field: Field[object], kind: object) -> str:
+    if is_dataclass(kind):
+        return f"[{kind.__name__}](#{kind.__name__.lower()})"
+    if field.default is not MISSING:
+        return f"`{field.default!r}`"
+    return "empty" if field.default_factory is not MISSING else "required"
+
+
 def _docstring(kind: type) -> str:
-    lines = (kind.__doc__ or "").replace("Attributes:", "").splitlines()
-    return "\n".join(f"- {line.strip()}" if re.match(r"\s{8}\w+: ", line) else line.strip() for line in lines).strip()
+    summary, _, attributes = (kind.__doc__ or "").partition("Attributes:")
+    listed = re.sub(r"^ {8}(\w+): ", r"- `\1`: ", attributes.strip("\n"), flags=re.MULTILINE)
+    return "\n\n".join(
+        part for part in (re.sub(r"\n +", "\n", summary).strip(), re.sub(r"\n {9,}", "\n  ", listed).strip()) if part
+    )
 
 
 def _type_name(kind: object) -> str:

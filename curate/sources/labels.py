@@ -79,9 +79,7 @@ def read_annotations(path: Path, sources: Iterable[str]) -> dict[str, Labels]:
 
 def _read_table(path: Path) -> pd.DataFrame:
     try:
-        table = pd.read_csv(
-            path, dtype=dict.fromkeys(("source", *_TEXT), str), keep_default_na=False, na_values=[""]
-        )
+        table = pd.read_csv(path, dtype=dict.fromkeys(("source", *_TEXT), str), keep_default_na=False, na_values=[""])
     except FileNotFoundError:
         raise UsageError(f"{path}: expected a csv of annotations (no such file)") from None
     except (ValueError, UnicodeDecodeError) as error:

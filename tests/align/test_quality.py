@@ -42,6 +42,7 @@ def test_gates_give_a_reason(quality: Quality, interocular: float | None, reason
 
 def test_open_gates_let_everything_but_blank_pictures_through() -> None:
     assert Gates().reason(Quality(0, 0, 5), 1) is None
+    assert Gates(min_contrast=None).reason(Quality(0, 0, 0), 1) is None
     assert Gates().reason(Quality(0, 0, 0), 1) == "blank"
 
 

@@ -74,7 +74,9 @@ def test_every_crop_is_what_its_row_says(made: Path) -> None:
     assert len(cropped) > 10
     crops = [load_image(made / name) for name in cropped["crop"]]
     assert {crop.shape for crop in crops} == {(64, 64, 3)}
-    assert hashing.to_bytes(hashing.phash(crops, bits=256)) == cropped["hash"].tolist()
+    expected = hashing.to_bytes(hashing.phash(crops, bits=256))
+    for found, wanted, flat in zip(cropped["hash"], expected, hashing.is_flat(crops), strict=True):
+        assert found is None if flat else found == wanted
     on_disk = {str(path.relative_to(made)) for path in (made / "crops").rglob("*.png")}
     assert on_disk == set(cropped["crop"])
     for row in cropped[cropped["eyes"].notna()].itertuples():
@@ -124,7 +126,7 @@ def test_balancing_touches_the_training_part_alone(made: Path) -> None:
     rows = curate.read_manifest(made)
     training = rows[(rows["split"] == "train") & rows["repeat"].notna()]
     shown = training.groupby("label")["repeat"].sum()
-    assert shown.nunique() == 1
+    assert shown["face"] == shown["not_face"] > 0
     assert training[training["repeat"] > 0].groupby("label").size().max() <= 8
     assert set(rows.loc[rows["split"].isin(["val", "test"]), "repeat"].dropna()) <= {1}
     assert (rows.loc[rows["drop_reason"] == "over_cap", "repeat"] == 0).all()
@@ -149,9 +151,7 @@ def test_a_second_run_elsewhere_and_more_workers_give_the_same_bytes(
     assert _record_without_timings(tmp_path / "set") == _record_without_timings(made)
 
 
-def test_killed_at_any_moment_and_resumed_it_gives_the_same_bytes(
-    made: Path, small_root: Path, tmp_path: Path
-) -> None:
+def test_killed_at_any_moment_and_resumed_it_gives_the_same_bytes(made: Path, small_root: Path, tmp_path: Path) -> None:
     out = tmp_path / "set"
     where = ["--out", str(out), "--registry", str(small_root / "datasets.toml"), "--root", str(small_root)]
     moments = random.Random(7)
@@ -176,7 +176,7 @@ def test_a_killed_unit_leaves_nothing_behind(made: Path, small_root: Path, tmp_p
     assert _snapshot(out) == _snapshot(made)
 
 
-def test_a_source_that_changed_is_done_again(made: Path, small_root: Path, tmp_path: Path) -> None:
+def test_a_source_that_changed_is_done_again(small_root: Path, tmp_path: Path) -> None:
     root = tmp_path / "root"
     shutil.copytree(small_root, root)
     out = tmp_path / "set"
@@ -199,7 +199,8 @@ def test_each_stage_may_be_run_again_with_new_settings(made: Path, small_root: P
     before = _snapshot(out)
     for stage in ("dedup", "split", "balance"):
         assert main([stage, str(out), "--registry", str(registry)]) == 0
-    assert count_rows(curate.read_manifest(out)).get("duplicate", 0) < count_rows(curate.read_manifest(made))["duplicate"]
+    duplicates = [count_rows(curate.read_manifest(path)).get("duplicate", 0) for path in (out, made)]
+    assert duplicates[0] < duplicates[1]
     for stage in ("dedup", "split", "balance"):
         assert main([stage, str(out), "--registry", str(small_root / "datasets.toml")]) == 0
     assert _snapshot(out) == before
@@ -256,7 +257,8 @@ def test_an_unknown_name_and_a_missing_file_are_refused(small_root: Path, tmp_pa
 
 def test_a_label_outside_the_vocabulary_is_refused_before_any_work(small_root: Path, tmp_path: Path, capsys) -> None:
     registry = tmp_path / "datasets.toml"
-    registry.write_text((small_root / "datasets.toml").read_text().replace('labels = ["not_face", "face"]', 'labels = ["face"]'))
+    text = (small_root / "datasets.toml").read_text()
+    registry.write_text(text.replace('labels = ["not_face", "face"]', 'labels = ["face"]'))
     assert main(["run", "small", "--out", "x", "--registry", str(registry), "--root", str(small_root)]) == 2
     assert "expected a label of ['face'] (found ['not_face'])" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()

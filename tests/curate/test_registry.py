@@ -76,7 +76,7 @@ def test_an_error_in_a_source_names_which_one(write, source: str, sentence: str)
 def test_a_missing_name_offers_the_nearest(write) -> None:
     with pytest.raises(UsageError, match=r"expected a table \[driver\] \(not found\); did you mean drivers\?"):
         load_dataset("driver", write(MINIMAL))
-    with pytest.raises(UsageError, match="the registry holds .*lfw-subset"):
+    with pytest.raises(UsageError, match=r"the registry holds .*lfw-subset"):
         load_dataset("zzzzz")
 
 

@@ -66,7 +66,7 @@ def test_a_package_that_is_not_installed_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["videos", "images", "arrays"])
 def test_every_kind_keeps_the_contract_of_a_reader(kind: str, clips: Path, folder: Path, tmp_path: Path) -> None:
-    """Frames upright, luma and RGB of one size, counted, in order; an item that is broken says so and does not raise."""
+    """Luma and RGB of one size, frames counted and in order; an item that is broken says so and does not raise."""
     if kind == "arrays":
         np.save(tmp_path / "a.npy", np.random.default_rng(0).random((3, 8, 9)))
     root, path = {
