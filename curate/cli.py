@@ -137,7 +137,7 @@ def _show(record: Record, out: Path, *, as_json: bool) -> None:
     funnel = [(title, frames[key]) for title, key in (*stages, ("looked at", "with_rows"))]
     console.emit_table(f"{record['dataset']}: frames", ("what became of them", "frames"), funnel)
     console.emit_table("Faces, and frames without one", ("outcome", "rows"), record["rows"].items())
-    if "balance" in record:
+    if record.get("balance", {}).get("classes"):
         columns = ("label", "before", "kept", "shown")
         classes = [[row[name] for name in columns] for row in record["balance"]["classes"]]
         console.emit_table("Classes of the training part, faces and showings an epoch", columns, classes)

@@ -98,11 +98,20 @@ class Sample:
         every: 1 frame in this many.
         unchanged: Grey levels. A frame is skipped when no cell of a coarse grid over the frame, nor of a fine one
             around each face of the last frame that was looked at, changed its mean luma by more than this. 0 skips
-            only frames that show the same; None looks at every sampled frame.
+            only frames that show the same; false looks at every sampled frame.
     """
 
     every: Positive = 1
-    unchanged: Annotated[float, msgspec.Meta(ge=0, le=255)] | None = 2.0
+    unchanged: Annotated[float, msgspec.Meta(ge=0, le=255)] | bool = 2.0
+
+    def __post_init__(self) -> None:
+        if self.unchanged is True:
+            raise ValueError("unchanged must be a number of grey levels or false (got True)")
+
+    @property
+    def unchanged_levels(self) -> float | None:
+        """The threshold, None where every sampled frame is looked at."""
+        return None if self.unchanged is False else float(self.unchanged)
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ class _ItemIngest:
         self._dataset = dataset
         self._name = name
         self._out = out
-        self._gate = ChangeGate(dataset.sample.unchanged)
+        self._gate = ChangeGate(dataset.sample.unchanged_levels)
 
     def run(self) -> list[Row]:
         rows: list[Row] = []

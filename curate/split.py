@@ -25,6 +25,7 @@ _Ints = NDArray[np.int64]
 _Bits = NDArray[np.bool_]
 
 _NEGLIGIBLE = 1e-9  # shares below this are rounding: 1 - 0.9 - 0.1
+_TRIES = 50  # groups tried, nearest first, to bring a class into a split
 _REPORTED = 0.01  # a split's share is called unmet when it is off by more than this
 
 
@@ -187,24 +188,25 @@ class _Assigner:
         for to in self.open:
             for label in rarest_first:
                 members = np.flatnonzero(holds[:, label])
-                if not (self.split_of[members] == to).any():
-                    self._bring(members if to == 0 else members[self._spare(members, holds)], to, holds)
+                if (self.split_of[members] == to).any():
+                    continue
+                done = self._bring(members[self._spare(members, holds)], to, holds)
+                if to == 0 and not done and not self._bring(members, to, holds):
+                    self._put(self._by_cost(members, to)[0][0], to)
 
-    def _bring(self, groups: _Ints, to: int, holds: _Bits) -> None:
-        """Move one of `groups` to a split, and another back where that helps; undo both where sizes would suffer."""
-        if not len(groups):
-            return
-        group = self._cheapest(groups, to)[0]
-        donor, missing, split_of = self.split_of[group], self.missing.copy(), self.split_of.copy()
-        self._put(group, to)
-        present = np.flatnonzero(self.split_of == to)
-        in_return = present[self._spare(present, holds)]
-        if len(in_return):
-            best, cost = self._cheapest(in_return, donor)
-            if cost < 0:
-                self._put(best, donor)
-        if to != 0 and np.abs(self.missing[[donor, to], -1]).max() > self.largest + self.rounding:
+    def _bring(self, groups: _Ints, to: int, holds: _Bits) -> bool:
+        """Move one of `groups` to a split, and another back where that helps, if sizes allow; say whether they did."""
+        for group in self._by_cost(groups, to)[0][:_TRIES]:
+            donor, missing, split_of = self.split_of[group], self.missing.copy(), self.split_of.copy()
+            self._put(group, to)
+            present = np.flatnonzero(self.split_of == to)
+            back, costs = self._by_cost(present[self._spare(present, holds)], donor)
+            if len(back) and costs[0] < 0:
+                self._put(back[0], donor)
+            if np.abs(self.missing[[donor, to], -1]).max() <= self.largest + self.rounding:
+                return True
             self.missing, self.split_of = missing, split_of
+        return False
 
     def _put(self, group: int, to: int) -> None:
         if self.split_of[group] >= 0:
@@ -217,14 +219,14 @@ class _Assigner:
         having = np.stack([holds[self.split_of == s].sum(axis=0) for s in range(3)])
         return np.asarray(((having[self.split_of[groups]] > 1) | ~holds[groups]).all(axis=1))
 
-    def _cheapest(self, groups: _Ints, to: int) -> tuple[int, float]:
-        """Choose the group whose move lengthens the squared distance from the shares least, and say by how much."""
+    def _by_cost(self, groups: _Ints, to: int) -> tuple[_Ints, NDArray[np.float64]]:
+        """Sort groups by how much their move would lengthen the squared distance from the shares; give that, too."""
         change, before = self.counts[groups], self.missing[self.split_of[groups]]
         leaving = (before + change) ** 2 - before**2
         coming = (self.missing[to] - change) ** 2 - self.missing[to] ** 2
         costs = (leaving + coming) @ self.weight
-        best = np.lexsort((self.place[groups], costs))[0]
-        return int(groups[best]), float(costs[best])
+        order = np.lexsort((self.place[groups], costs))
+        return groups[order], costs[order]
 
 
 def _shares(fractions: Mapping[str, float]) -> NDArray[np.float64]:
@@ -280,8 +282,8 @@ def _unmet_classes(holds: pd.DataFrame, asked: Mapping[str, float], largest: int
             yield f"class '{label}' has {total} {plural}: all of it is in {' and '.join(have)}"
         elif lacking:
             yield (
-                f"class '{label}' is not in {' and '.join(lacking)}: none of its {total} {plural} can move there with "
-                f"every split within the largest group ({largest} items) of its share and no class lost"
+                f"class '{label}' is not in {' and '.join(lacking)}: no move of its {total} {plural} was found that "
+                f"leaves every split within the largest group ({largest} items) of its share and loses no class"
             )
 
 

@@ -43,6 +43,8 @@ def test_defaults_fill_what_the_table_leaves_out(write) -> None:
         ("split = { val = 0.7, test = 0.7 }", "[drivers].split: val and test must sum to 1 at most (got 0.7 + 0.7)"),
         ('labels = "happy"', "[drivers].labels must be a list (got 'happy')"),
         ('dedup = { hash = "md5" }', "[drivers].dedup.hash must be one of 'phash64', 'phash256'"),
+        ("sample = { unchanged = true }", "unchanged must be a number of grey levels or false (got True)"),
+        ("sample = { unchanged = -1 }", "[drivers].sample.unchanged must be a number >= 0"),
         ("title = 3", "[drivers].title must be a string (got 3)"),
     ],
 )
@@ -51,6 +53,11 @@ def test_an_error_names_file_key_expected_and_found(write, line: str, sentence: 
         load_dataset("drivers", write(MINIMAL + line))
     assert str(caught.value).startswith("datasets.toml: ")
     assert sentence in str(caught.value)
+
+
+def test_looking_at_every_frame_can_be_asked_for(write) -> None:
+    dataset = load_dataset("drivers", write(MINIMAL + "sample = { unchanged = false }"))
+    assert dataset.sample.unchanged_levels is None
 
 
 @pytest.mark.parametrize(

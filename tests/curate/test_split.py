@@ -65,6 +65,45 @@ def test_shares_of_classes_that_every_group_has_are_within_the_largest_group(cas
         assert abs(got[name] - fractions[name] * len(groups)) <= largest + 1e-6
 
 
+@st.composite
+def clips(draw):
+    """Groups mostly of one class each, few of them large, and at least eight for each class."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    classes = draw(st.integers(2, 5))
+    own = np.concatenate([np.repeat(np.arange(classes), 8), rng.integers(0, classes, draw(st.integers(0, 20)))])
+    sizes = np.where(rng.random(len(own)) < 0.3, rng.integers(20, 60, len(own)), rng.integers(1, 5, len(own)))
+    groups = np.repeat(np.arange(len(own)), sizes)
+    return groups, np.asarray([*"abcde"], object)[own[groups]]
+
+
+@settings(max_examples=300, deadline=None)
+@given(clips(), st.sampled_from([EIGHTY, {"val": 1 / 3, "test": 1 / 3}, {"val": 0.05}]), st.integers(0, 3))
+def test_shares_of_stratified_splits_are_within_the_largest_group(case, fractions, seed):
+    groups, labels = case
+    largest = np.unique(groups, return_counts=True)[1].max()
+    got = items_by_split(split.assign(groups, labels, fractions, seed))
+    for name in fractions:
+        assert abs(got[name] - fractions[name] * len(groups)) <= largest + 1e-6
+
+
+def test_many_classes_do_not_push_a_split_over_its_share():
+    """Thirty classes of eight equal groups: one group of each in val would be an eighth of the set, not a tenth."""
+    groups = np.repeat(np.arange(240), 10)
+    got = items_by_split(split.assign(groups, groups % 30, EIGHTY))
+    assert np.abs(got.to_numpy() - [1920, 240, 240]).max() <= 10
+
+
+def test_a_split_that_is_short_by_more_than_the_largest_group_is_given_some():
+    sizes = np.array([20, 20, *[1] * 60])
+    work = split._Assigner(sizes[:, None], np.array([0.5, 0.25, 0.25]), np.arange(62))
+    for group, to in enumerate([1, 2] + [1] * 24 + [2] * 24 + [0] * 12):
+        work._put(group, to)
+    assert work.missing[:, -1].tolist() == [38, -19, -19]
+    work.even_out()
+    assert np.abs(work.missing[:, -1]).max() <= 20
+    assert (work.missing[:, -1] == [50, 25, 25] - np.bincount(work.split_of, sizes, minlength=3)).all()
+
+
 @PROPERTY
 @given(items(), FRACTIONS, st.data())
 def test_the_order_of_the_rows_makes_no_difference(case, fractions, data):
@@ -191,7 +230,9 @@ def test_fractions_that_are_no_shares_are_refused(fractions, message):
 
 
 def test_rounding_opens_no_split():
-    assert set(split.assign(np.arange(50), None, {"val": 0.7, "test": 0.2 + 0.1})) == {"val", "test"}
+    almost = {"val": 0.7 + 0.1 + 0.1, "test": 0.1}
+    assert 0 < 1 - sum(almost.values()) < 1e-15
+    assert set(split.assign(np.arange(50), None, almost)) == {"val", "test"}
 
 
 def test_an_item_without_a_group_or_label_entry_is_refused():

@@ -1,0 +1,94 @@
+"""README and the docs say what is true: their commands parse, their code runs, their links and reference hold."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import align.cli
+import curate.cli
+from curate.registry import load_dataset
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+SHELL = r"^(?:    )?((?:eyeline-|make |pip )\S.*?)(?:\s+#.*)?$"
+
+
+def commands_of(page: Path) -> list[str]:
+    """Every shell command of a page: lines of fenced sh blocks, indented lines, and code spans that start a command."""
+    text = page.read_text()
+    spans = re.findall(r"`(eyeline-\w+ \w+ [^`]+)`", text)
+    return [*re.findall(SHELL, text, flags=re.MULTILINE), *spans]
+
+
+def demo_commands() -> list[str]:
+    """The commands that make demo runs, in order."""
+    recipe = re.search(r"^demo: \$\(STAMP\)\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    assert recipe is not None
+    return [line.strip() for line in recipe[1].splitlines()]
+
+
+def test_the_demo_runs_exactly_what_readme_shows() -> None:
+    block = re.search(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    assert block is not None
+    assert block[1].strip().splitlines() == demo_commands()
+
+
+@pytest.mark.parametrize(
+    "command", sorted({command for page in PAGES for command in commands_of(page) if command.startswith("eyeline-")})
+)
+def test_every_command_in_the_docs_exists(command: str) -> None:
+    words = [word for word in shlex.split(command) if word not in {"...", "\\"}]
+    if words[0] == "eyeline-train":
+        done = subprocess.run([*words[:2], "--help"], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        help_text = subprocess.run([*words[:2], "--help"], capture_output=True, text=True, check=True).stdout
+        for flag in (word.split("=")[0] for word in words if word.startswith("--")):
+            assert flag in help_text, flag
+        return
+    parser = {"eyeline-align": align.cli, "eyeline-curate": curate.cli}[words[0]].make_parser()
+    assert parser.parse_args(words[1:]).subcommand == words[1]
+
+
+def test_every_make_target_in_the_docs_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = {command.split()[1] for page in PAGES for command in commands_of(page) if command.startswith("make ")}
+    assert {"demo", "test", "lint"} <= targets
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+def test_the_reference_is_what_the_code_says() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "docs" / "generate.py"), "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_readmes_registry_is_valid(tmp_path: Path) -> None:
+    block = re.search(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    assert block is not None
+    (tmp_path / "datasets.toml").write_text(block[1])
+    assert load_dataset("drivers").sample.every == 5
+
+
+def test_readmes_python_runs(astronaut: np.ndarray, tmp_path: Path) -> None:
+    Image.fromarray(astronaut).save(tmp_path / "photo.jpg", quality=95)
+    code = next(
+        c for c in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL) if "crop" in c
+    )
+    names: dict[str, object] = {}
+    exec(code, names)  # noqa: S102  the README's own lines
+    assert names["crop"].image.shape == (224, 224, 3)
