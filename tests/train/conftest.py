@@ -1,0 +1,59 @@
+"""A small curated set of real pictures: jittered crops of the astronaut's face, and pieces of other pictures."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import skimage.data
+from PIL import Image
+
+from curate.manifest import FIELDS, write_curation, write_manifest
+
+CLASSES = ["not_face", "face"]
+
+
+def face(rng, size=64):
+    side, x, y = rng.integers(100, 150), rng.integers(160, 185), rng.integers(5, 40)
+    return _resized(skimage.data.astronaut()[y : y + side, x : x + side], size)
+
+
+def other(rng, size=64):
+    picture = (skimage.data.coffee(), skimage.data.chelsea(), skimage.data.rocket())[rng.integers(3)]
+    side = rng.integers(60, 200)
+    y, x = rng.integers(0, picture.shape[0] - side), rng.integers(0, picture.shape[1] - side)
+    return _resized(picture[y : y + side, x : x + side], size)
+
+
+def _resized(image, size):
+    return np.asarray(Image.fromarray(image).resize((size, size)))
+
+
+def write_set(root: Path, counts, labels=tuple(CLASSES), repeat=1, size=64):
+    """Write a set with `counts[split][label]` crops; returns the manifest's rows."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for split, by_label in counts.items():
+        for label, count in by_label.items():
+            for _ in range(count):
+                i = len(rows)
+                crop = f"crops/s/s-{i:08d}-00.png"
+                (root / crop).parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray((face if label == "face" else other)(rng, size)).save(root / crop)
+                row = {"face_id": f"s-{i:08d}-00", "source": "s.mp4", "frame": i, "crop": crop, "label": label}
+                rows.append(row | {"split": split, "repeat": repeat if split == "train" else 1})
+    frame = pd.DataFrame([dict.fromkeys(FIELDS) | row for row in rows])
+    write_manifest(root, frame)
+    write_curation(root, {"labels": list(labels)})
+    return frame
+
+
+@pytest.fixture(scope="session")
+def faces_set(tmp_path_factory):
+    """24 training, 11 validation and 13 test crops: no split is a multiple of the batch."""
+    root = tmp_path_factory.mktemp("set")
+    write_set(
+        root,
+        {"train": {"face": 12, "not_face": 12}, "val": {"face": 5, "not_face": 6}, "test": {"face": 7, "not_face": 6}},
+    )
+    return root

@@ -1,0 +1,77 @@
+"""Heads: dense layers from a backbone's features to one logit a class."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from torch import nn
+
+from align import UsageError
+
+Activation = Literal["relu", "gelu", "silu", "tanh"]
+_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh}
+
+
+@dataclass(frozen=True)
+class HeadSpec:
+    """The shape of a head.
+
+    Attributes:
+        hidden: Widths of the hidden dense layers, any number of them.
+        dropout_before: Dropout before each dense layer: one value for all, the last one included, or one for each
+            hidden layer and one for the last.
+        dropout_after: Dropout after each hidden layer's activation: one value for all, or one for each.
+        activation: After each hidden layer.
+        layer_norm: Whether to bring the features to mean 0 and variance 1 first.
+    """
+
+    hidden: list[int] = field(default_factory=list)
+    dropout_before: list[float] | float = 0.0
+    dropout_after: list[float] | float = 0.0
+    activation: Activation = "relu"
+    layer_norm: bool = False
+
+    def __post_init__(self) -> None:
+        if any(width < 1 for width in self.hidden):
+            raise UsageError(f"model.head.hidden must be widths >= 1 (got {self.hidden})")
+        if self.activation not in _ACTIVATIONS:
+            raise UsageError(f"model.head.activation must be one of {[*_ACTIVATIONS]} (got {self.activation!r})")
+        _rates(self.dropout_before, len(self.hidden) + 1, "dropout_before")
+        _rates(self.dropout_after, len(self.hidden), "dropout_after")
+
+
+def _rates(given: Sequence[float] | float, count: int, name: str) -> list[float]:
+    rates = [float(given)] * count if isinstance(given, int | float) else [float(rate) for rate in given]
+    if len(rates) != count:
+        raise UsageError(f"model.head.{name} must be one number or {count} of them (got {len(rates)})")
+    if any(not 0 <= rate < 1 for rate in rates):
+        raise UsageError(f"model.head.{name} must be 0 or more and below 1 (got {rates})")
+    return rates
+
+
+def build_head(features: int, classes: int, spec: HeadSpec) -> nn.Sequential:
+    """Build a head that emits logits.
+
+    Args:
+        features: Length of the backbone's feature vector.
+        classes: Number of logits.
+        spec: Its shape.
+
+    Returns:
+        For each hidden layer dropout, dense, activation, dropout; then dropout and the last dense layer. Dropouts of
+        rate 0 are left out.
+    """
+    before = _rates(spec.dropout_before, len(spec.hidden) + 1, "dropout_before")
+    after = _rates(spec.dropout_after, len(spec.hidden), "dropout_after")
+    layers: list[nn.Module] = [nn.LayerNorm(features)] if spec.layer_norm else []
+    width = features
+    for i, hidden in enumerate(spec.hidden):
+        layers += [
+            nn.Dropout(before[i]),
+            nn.Linear(width, hidden),
+            _ACTIVATIONS[spec.activation](),
+            nn.Dropout(after[i]),
+        ]
+        width = hidden
+    layers += [nn.Dropout(before[-1]), nn.Linear(width, classes)]
+    return nn.Sequential(*(layer for layer in layers if not (isinstance(layer, nn.Dropout) and layer.p == 0)))
