@@ -102,7 +102,7 @@ class Sample:
     """
 
     every: Positive = 1
-    unchanged: Annotated[float, msgspec.Meta(ge=0, le=255)] | bool = 2.0
+    unchanged: Annotated[float, msgspec.Meta(ge=0, le=255)] | bool = 4.0
 
     def __post_init__(self) -> None:
         if self.unchanged is True:

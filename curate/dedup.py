@@ -32,7 +32,7 @@ _GROUP_PAIRS = 1 << 23  # where there are more, `group` goes on without a list o
 _CHUNK_BITS = 16
 _BUCKETS = 1 << _CHUNK_BITS
 _BUCKET_COST = 8  # looking up a neighbouring bucket costs about as much as so many comparisons
-_RUN = 256  # hashes compared in one go, before asking whether any was near
+_RUN = 128  # hashes compared in one go, before asking whether any was near
 _ANY, _SAME, _DIFFERENT = 0, 1, 2  # which labels a pair may have
 
 
@@ -278,9 +278,12 @@ def _scan(block: Any, start: int, stop: int, query: Any, radius: Any, near: Any)
     for run in range(start, stop, _RUN):
         end = min(run + _RUN, stop)
         if _lowest(block, run, end, query) <= radius:
-            for column in range(run, end):
-                if _lowest(block, column, column + 1, query) <= radius:
-                    near[found] = column
+            for y in range(np.uint64(run), np.uint64(end)):
+                apart = _popcount(query[0] ^ block[0, y])
+                for word in range(1, len(query)):
+                    apart += _popcount(query[word] ^ block[word, y])
+                if apart <= radius:
+                    near[found] = np.int64(y)
                     found += 1
     return found
 
