@@ -211,7 +211,7 @@ class _ItemIngest:
             return
         dedup = self._dataset.dedup
         crops = np.stack([crop for _, crop in pending])
-        hashes = hashing.to_bytes(getattr(hashing, dedup.algorithm)(crops, bits=dedup.bits))
+        hashes = hashing.to_bytes(hashing.ALGORITHMS[dedup.algorithm](crops, dedup.bits))
         kind = hashing.hash_kind(dedup.algorithm, dedup.bits)
         for (row, _), encoded, flat in zip(pending, hashes, hashing.is_flat(crops), strict=True):
             if not flat:

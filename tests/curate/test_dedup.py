@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from align import EyelineError, UsageError
-from curate import dedup
+from curate import dedup, hamming
 
 PROPERTY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -82,7 +82,7 @@ def test_buckets_give_the_pairs_of_brute_force_also_where_they_are_not_worth_it(
     first, _ = dedup._distinct(h, np.zeros(len(h), np.int64))
     nodes = np.ascontiguousarray(h[first])
     plan = dedup._plan(h.shape[1], radius)
-    found, distance = dedup._join_buckets(nodes, np.zeros(len(nodes), np.int64), radius, 0, 10**9, plan)
+    found, distance = hamming.join_buckets(nodes, np.zeros(len(nodes), np.int64), radius, 0, 10**9, plan)
     pairs = [(int(pair) >> 32, int(pair) & 0xFFFFFFFF, int(d)) for pair, d in zip(found, distance, strict=True)]
     assert sorted(pairs) == brute_pairs(nodes, radius)
     assert len(set(pairs)) == len(pairs)
@@ -155,8 +155,8 @@ def test_groups_without_a_list_of_pairs_are_the_same(radius, monkeypatch):
     quality, labels = rng.integers(0, 5, 3000), rng.choice(["a", "b"], 3000)
     by_pairs = dedup.group(h, radius, quality=quality, labels=labels)
     calls = []
-    by_index = dedup._leaders_by_index
-    monkeypatch.setattr(dedup, "_leaders_by_index", lambda *given: calls.append(1) or by_index(*given))
+    by_index = hamming.leaders_by_index
+    monkeypatch.setattr(dedup, "leaders_by_index", lambda *given: calls.append(1) or by_index(*given))
     monkeypatch.setattr(dedup, "_GROUP_PAIRS", -1)
     np.testing.assert_array_equal(dedup.group(h, radius, quality=quality, labels=labels), by_pairs)
     assert calls

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from align import UsageError
-from curate import hashing
+from curate import compiled, hashing, lanczos
 
 REFERENCES = {
     "ahash": imagehash.average_hash,
@@ -77,9 +77,9 @@ def test_batches_hash_as_imagehash_does(algorithm, bits, height, width, channels
 
 def test_batches_are_resized_by_the_compiled_pass_in_the_order_of_pillow():
     """Without this the batch would be as slow as imagehash, and no other test would notice."""
-    across_then_down = hashing._order_of_passes((112, 112, 3), (64, 64))
+    across_then_down = lanczos.order_of_passes((112, 112, 3), (64, 64))
     assert across_then_down == "horizontal first"
-    tall = hashing._order_of_passes((900, 12, 1), (64, 64))
+    tall = lanczos.order_of_passes((900, 12, 1), (64, 64))
     pillow_12_or_older = int(Image.__version__.split(".")[0]) < 13
     assert tall == ("horizontal first" if pillow_12_or_older else "vertical first")
 
@@ -87,12 +87,12 @@ def test_batches_are_resized_by_the_compiled_pass_in_the_order_of_pillow():
 def test_a_resize_that_is_not_reproduced_is_left_to_pillow(monkeypatch):
     """Stands for a later Pillow that resizes otherwise: the bits must stay those of the installed one."""
     images = [scene(np.random.default_rng(k), 50, 41) for k in range(300)]
-    hashing._order_of_passes.cache_clear()
-    monkeypatch.setattr(hashing, "_compiled_shrink", lambda stack, to, **_: np.zeros((len(stack), *to), np.uint8))
+    lanczos.order_of_passes.cache_clear()
+    monkeypatch.setattr(lanczos, "compiled_shrink", lambda stack, to, **_: np.zeros((len(stack), *to), np.uint8))
     stack = np.stack([np.asarray(image) for image in images])
     assert compute("phash", stack, 256) == reference("phash", images, 256)
-    assert hashing._order_of_passes((41, 50, 3), (64, 64)) is None
-    hashing._order_of_passes.cache_clear()
+    assert lanczos.order_of_passes((41, 50, 3), (64, 64)) is None
+    lanczos.order_of_passes.cache_clear()
 
 
 def test_the_compiled_pass_equals_pillow_over_many_shapes():
@@ -101,10 +101,10 @@ def test_the_compiled_pass_equals_pillow_over_many_shapes():
         height, width = (int(side) for side in rng.integers(1, 300, 2))
         to = tuple(int(side) for side in rng.choice([8, 9, 16, 17, 32, 64, 128], 2))
         stack = rng.integers(0, 256, (3, height, width, int(rng.choice([1, 3]))), dtype=np.uint8)
-        wanted = np.stack([hashing._pillow_shrink(picture, to) for picture in stack])
-        order = hashing._order_of_passes(stack.shape[1:], to)
+        wanted = np.stack([lanczos.pillow_shrink(picture, to) for picture in stack])
+        order = lanczos.order_of_passes(stack.shape[1:], to)
         assert order is not None
-        got = hashing._compiled_shrink(stack, to, vertical_first=order == "vertical first")
+        got = lanczos.compiled_shrink(stack, to, vertical_first=order == "vertical first")
         np.testing.assert_array_equal(got, wanted, err_msg=f"{stack.shape} to {to}")
 
 
@@ -112,7 +112,7 @@ def test_every_colour_turns_to_the_grey_of_pillow():
     levels = np.arange(0, 256, 5, dtype=np.uint8)
     colours = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(1, len(levels), -1, 3)
     same_size = (colours.shape[2], colours.shape[1])
-    got = hashing._compiled_shrink(colours, same_size, vertical_first=False)
+    got = lanczos.compiled_shrink(colours, same_size, vertical_first=False)
     np.testing.assert_array_equal(got[0], np.asarray(Image.fromarray(colours[0]).convert("L")))
 
 
@@ -198,5 +198,5 @@ def test_a_folder_that_cannot_hold_a_cache_only_costs_the_compilation(monkeypatc
             raise RuntimeError("cannot cache function: no locator available")
         return functions[0]
 
-    monkeypatch.setattr(hashing.numba, "njit", njit)
-    assert hashing.compiled(len)("four") == 4
+    monkeypatch.setattr(compiled.numba, "njit", njit)
+    assert compiled.compiled(len)("four") == 4
