@@ -14,7 +14,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 
-from align import EyelineError, UsageError
+from align import UsageError, console
 
 from .checkpoints import Checkpoint, read_checkpoint, require_no_conflict, require_same_classes, resolve
 from .console import EpochLines, StderrProgressBar, notice, quiet
@@ -278,15 +278,13 @@ def main(args: Sequence[str] | None = None) -> int:
         args: The command line without the program's name; None takes the process's own.
     """
     arguments = list(sys.argv[1:] if args is None else args)
-    try:
+
+    def command() -> int:
         with quiet():
             _show(EyelineTrainCLI(with_recipe_paths(arguments)))
-    except EyelineError as error:
-        sys.stderr.write(f"eyeline-train: {error}\n")
-        return error.exit_code
-    except SystemExit as stop:  # the parser's help, version and usage errors
-        return stop.code if isinstance(stop.code, int) else 1
-    return 0
+        return console.DONE
+
+    return console.run_command(command)
 
 
 if __name__ == "__main__":

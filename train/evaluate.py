@@ -78,7 +78,7 @@ def _figure(result: dict[str, Any]) -> Any:
     import numpy as np
 
     names = [score["name"] for score in result["classes"]]
-    title = f"{result['split']}: {result['rows']} faces, macro F1 {result['f1_macro']:.3f}"
+    title = f"{result['split']}: {result['rows']} crops, macro F1 {result['f1_macro']:.3f}"
     return confusion_figure(np.array(result["confusion"], dtype=np.int64), names, title)
 
 

@@ -65,6 +65,12 @@ def test_every_command_has_help_and_refuses_wrong_usage(command: str) -> None:
     assert "Traceback" not in wrong.stderr
 
 
+def test_the_benchmarks_list_themselves() -> None:
+    done = subprocess.run([sys.executable, "-m", "benchmarks"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "python -m benchmarks hashing: " in done.stdout
+
+
 def test_the_wheel_carries_the_registry_the_page_and_the_recipes(tmp_path: Path) -> None:
     import zipfile
 
