@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import EyelineError, ImageError, ModelError, UsageError
 from .face import Box, Eyes, Face
-from .files import replacing, write_atomic
+from .files import printable, replacing, write_atomic
 
 if TYPE_CHECKING:
     from .crop import TEMPLATES, Border, Crop, CropSpec, align_face, warp, write_png
@@ -82,6 +82,7 @@ __all__ = [
     "open_detector",
     "open_landmarker",
     "package_root",
+    "printable",
     "replacing",
     "warp",
     "write_atomic",

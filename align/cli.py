@@ -20,7 +20,7 @@ from .crop import TEMPLATES, CropSpec, align_face, write_png
 from .detect import DETECTORS, open_detector
 from .errors import ImageError, UsageError
 from .eyeline import AlignmentRefusedError
-from .files import replacing
+from .files import printable, replacing
 from .find import Choice, choose_faces, find_faces
 from .image import load_image
 from .landmarks import LANDMARKERS, open_landmarker
@@ -104,20 +104,20 @@ def align_file(path: Path, recipe: Recipe) -> list[dict[str, Any]]:
     try:
         image = load_image(path)
     except ImageError as error:
-        return [{"path": str(path), "drop_reason": "corrupt", "error": str(error)}]
+        return [{"path": printable(path), "drop_reason": "corrupt", "error": str(error)}]
     found = find_faces(image, recipe.detector, recipe.landmarks)
     rows = []
     for number, face in enumerate(choose_faces(found, recipe.faces, *image.shape[:2])):
-        row = {"path": str(path), "face": number, **face.record()}
+        row = {"path": printable(path), "face": number, **face.record()}
         try:
             crop = align_face(image, face, recipe.crop)
         except AlignmentRefusedError as refusal:
             rows.append(row | {"drop_reason": refusal.reason})
             continue
-        row["crop"] = f"{path.stem}-{_digest(path)}-{number:02d}.png"
+        row["crop"] = f"{printable(path.stem)}-{_digest(path)}-{number:02d}.png"
         write_png(recipe.out / row["crop"], crop.image)
         rows.append(row | {"matrix": crop.matrix.ravel().tolist(), **asdict(measure(crop.image))})
-    return rows or [{"path": str(path), "drop_reason": "no_face"}]
+    return rows or [{"path": printable(path), "drop_reason": "no_face"}]
 
 
 def _run(args: Namespace) -> int:
@@ -156,10 +156,10 @@ def _list_files(paths: Sequence[Path]) -> Iterable[Path]:
     seen = set()
     for path in paths:
         if not path.exists():
-            raise UsageError(f"{path}: expected a picture or a folder (no such file)")
+            raise UsageError(f"{printable(path)}: expected a picture or a folder (no such file)")
         inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes) if path.is_dir() else [path]
         if not inside:
-            raise UsageError(f"{path}: expected a folder with pictures (found none)")
+            raise UsageError(f"{printable(path)}: expected a folder with pictures (found none)")
         for file in inside:
             if file not in seen:
                 seen.add(file)

@@ -27,6 +27,11 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def printable(path: Path | str) -> str:
+    r"""Write a path as text that can be printed and stored: bytes that are not UTF-8 become \\xNN."""
+    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def write_atomic(path: Path, data: bytes | str) -> None:
     """Write `data` to `path` so that it appears whole or not at all."""
     with replacing(path) as temporary:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from .errors import ImageError
+from .files import printable
 
 MAX_PIXELS = 200_000_000
 """A larger picture is refused: decoded it would take more than 600 MB."""
@@ -29,7 +30,7 @@ def load_image(source: str | Path | bytes) -> NDArray[np.uint8]:
     Raises:
         ImageError: The file is missing, cut short, not a picture, or larger than `MAX_PIXELS`.
     """
-    name = "bytes" if isinstance(source, bytes) else str(source)
+    name = "bytes" if isinstance(source, bytes) else printable(source)
     opened = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
         with warnings.catch_warnings():

@@ -14,7 +14,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from align import ImageError
+from align import ImageError, printable
 
 _LUMA_FIRST = ("yuv", "yuvj", "nv12", "nv21", "gray")
 """Prefixes of the pixel formats whose first plane is the luma, at 8 bits."""
@@ -62,6 +62,7 @@ class VideoReader:
         self.decoded = 0
         self.error: str | None = None
         self._path = path
+        self._name = printable(path)
         self._every = every
         self._container: InputContainer | None = None
 
@@ -69,9 +70,9 @@ class VideoReader:
         try:
             self._container = av.open(str(self._path), mode="r")
         except FileNotFoundError:
-            self.error = f"{self._path}: expected a video (no such file)"
+            self.error = f"{self._name}: expected a video (no such file)"
         except (av.FFmpegError, OSError, ValueError) as error:
-            self.error = f"{self._path}: expected a video that FFmpeg can open ({_reason(error)})"
+            self.error = f"{self._name}: expected a video that FFmpeg can open ({_reason(error)})"
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -83,7 +84,7 @@ class VideoReader:
             return
         if not self._container.streams.video:
             kinds = ", ".join(sorted({stream.type for stream in self._container.streams})) or "no stream at all"
-            self.error = f"{self._path}: expected a video stream (found {kinds})"
+            self.error = f"{self._name}: expected a video stream (found {kinds})"
             return
         stream = self._container.streams.video[0]
         stream.thread_type = "AUTO"
@@ -97,20 +98,20 @@ class VideoReader:
                 if index % self._every == 0:
                     yield _to_frame(frame, index)
         except (av.FFmpegError, OSError) as error:
-            self.error = f"{self._path}: decoding broke off after {self.decoded} frames ({_reason(error)})"
+            self.error = f"{self._name}: decoding broke off after {self.decoded} frames ({_reason(error)})"
             return
         self.error = self._missing_frames(self._container, stream, end_s)
 
     def _missing_frames(self, container: InputContainer, stream: VideoStream, end_s: float) -> str | None:
         """Notice a video that ends before the frames, or the time, that its container declares."""
         if self.decoded == 0:
-            return f"{self._path}: expected frames (found none); the file is cut short or damaged"
+            return f"{self._name}: expected frames (found none); the file is cut short or damaged"
         tolerance = max(2, stream.frames // 100)  # containers count frames that edit lists hide
         if self.decoded + tolerance < stream.frames:
-            return f"{self._path}: expected {stream.frames} frames (found {self.decoded}); the file is cut short"
+            return f"{self._name}: expected {stream.frames} frames (found {self.decoded}); the file is cut short"
         declared_s = _declared_seconds(container, stream)
         if not stream.frames and end_s < 0.99 * declared_s - 0.2:
-            return f"{self._path}: expected {declared_s:.1f} s of video (found {end_s:.1f} s); the file is cut short"
+            return f"{self._name}: expected {declared_s:.1f} s of video (found {end_s:.1f} s); the file is cut short"
         return None
 
 

@@ -89,6 +89,7 @@ def ingest(job: Job, progress: Progress) -> Record:
     started = time.perf_counter()
     dataset = load_dataset(job.name, job.registry)
     units = list(list_units(dataset, job.root))
+    _require_distinct_sources(units)
     _require_known_labels(units, dataset)
     _claim(job, dataset)
     records = _run_units(job, dataset, units, progress)
@@ -97,8 +98,9 @@ def ingest(job: Job, progress: Progress) -> Record:
     frames = sum((record.frames for record in records), FrameCounts())
     if not frames.reconciles or frames.with_rows != len(rows.drop_duplicates(["source_id", "frame"])):
         raise EyelineError(f"{job.out}: the counts of frames do not reconcile ({frames}); please report this as a bug")
-    if all(record.errors for record in records) and not frames.decoded - len(records):
-        raise EyelineError(f"{job.out}: nothing could be read; the first reason: {records[0].errors[0]}")
+    failures = [error for record in records for error in record.errors]
+    if len(failures) == frames.decoded:  # each counts as the frame at which it broke off
+        raise EyelineError(f"{job.out}: nothing could be read; the first reason: {failures[0]}")
     record = {
         **_identity(job.name, dataset),
         "labels": list(dataset.labels) or sorted(rows["label"].dropna().unique().tolist()),
@@ -240,6 +242,15 @@ def _sweep(out: Path, units: Iterable[Unit]) -> None:
     for path in (out / "crops").iterdir() if (out / "crops").is_dir() else ():
         if path.name not in crops:
             shutil.rmtree(path)
+
+
+def _require_distinct_sources(units: Iterable[Unit]) -> None:
+    """Refuse a file that two sources of the set match: its faces would stand in the set twice, under one id."""
+    seen: set[str] = set()
+    for item in (item for unit in units for item in unit.items):
+        if item.source_id in seen:
+            raise UsageError(f"{item.source}: expected each file in one source (found it in two); mend the paths")
+        seen.add(item.source_id)
 
 
 def _require_known_labels(units: Iterable[Unit], dataset: Dataset) -> None:

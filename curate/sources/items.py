@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
-from align import UsageError, package_root
+from align import UsageError, package_root, printable
 
 from ..config import Background, Source
 from .labels import Labels, read_annotations
@@ -93,7 +93,7 @@ def list_files(source: Source, root: Path, suffixes: frozenset[str]) -> list[Pat
 def make_items(source: Source, root: Path, files: Sequence[Path]) -> list[Item]:
     """Make an item of each file, with what the path and the annotations say of it."""
     base = source_root(source, root)
-    names = [path.relative_to(base).as_posix() for path in files]
+    names = [printable(path.relative_to(base).as_posix()) for path in files]
     annotations = read_annotations(root / source.annotations, names) if source.annotations else {}
     origin = source.package or ""
     return [
@@ -101,7 +101,7 @@ def make_items(source: Source, root: Path, files: Sequence[Path]) -> list[Item]:
             kind=source.kind,
             path=path,
             source=name,
-            source_id=source_id(origin, name),
+            source_id=source_id(origin, path.relative_to(base).as_posix()),
             labels=annotations.get(name, Labels()).with_defaults(
                 label=_label(source, name), subject=_first_group(source.subject_from, name) or source.subject
             ),

@@ -286,3 +286,29 @@ def test_reading_what_is_no_set_is_refused(tmp_path: Path) -> None:
     (tmp_path / "manifest.parquet").write_bytes(b"broken")
     with pytest.raises(UsageError, match="not found or not whole"):
         curate.read_manifest(tmp_path)
+
+
+def test_a_file_in_two_sources_is_refused(small_root: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "datasets.toml").write_text(
+        '[d]\nsource = [{ kind = "videos", path = "talk.mp4" }, { kind = "videos", path = "t*.mp4" }]\n'
+    )
+    assert main(["run", "d", "--out", "x", "--root", str(small_root)]) == 2
+    assert "talk.mp4: expected each file in one source (found it in two)" in capsys.readouterr().err
+
+
+def test_strange_file_names_are_kept_apart_and_printable(tmp_path: Path, astronaut: np.ndarray) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    names = [b"line\nbreak.png", b"caf\xe9.png", "café.png".encode(), b"-dash.png", b"<b>bold.png", b"a b.png"]
+    for name in names:
+        Image.fromarray(astronaut[:256, :384]).save(tmp_path / "one.png")
+        shutil.copy(tmp_path / "one.png", os.fsencode(folder) + b"/" + name)
+    (folder / "bro\nken.png").write_bytes(b"broken")
+    (tmp_path / "datasets.toml").write_text('[d]\nsource = { kind = "images", path = "photos" }\n')
+    assert main(["run", "d", "--out", "x", "--json"]) == 3
+    rows = curate.read_manifest("x")
+    assert len(rows) == len(names) + 1
+    assert rows["face_id"].is_unique
+    assert "photos/caf\\xe9.png" in set(rows["source"])
+    assert rows["crop"].dropna().map(lambda crop: Path("x", crop).is_file()).all()
+    assert count_rows(rows) == {"kept": 1, "corrupt": 1, "duplicate": 5}
