@@ -11,6 +11,7 @@ from jsonargparse import ArgumentParser, Namespace
 from align import UsageError, console
 
 from . import pipeline
+from .engine import ENGINES
 from .manifest import read_curation
 from .registry import load_dataset, registry_tables
 
@@ -48,8 +49,8 @@ def _job_parser() -> ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="the set's folder: new, empty, or one to go on with")
     parser.add_argument("--registry", type=Path, help="a datasets.toml that adds to the shipped one and wins")
     parser.add_argument("--root", type=Path, default=Path(), help="the folder that the sources' paths are relative to")
-    parser.add_argument("--engine", choices=["local"], default="local", help="where the work units run")
-    parser.add_argument("--workers", type=int, default=1, help="processes")
+    parser.add_argument("--engine", choices=sorted(ENGINES), default="local", help="where the work units run")
+    parser.add_argument("--workers", type=int, default=1, help="work units at a time")
     parser.add_argument("--json", action="store_true", help="print one JSON result instead of tables")
     return parser
 
@@ -113,7 +114,7 @@ _COMMANDS: dict[str, Callable[[Namespace], int]] = {
 def _job(args: Namespace) -> pipeline.Job:
     if args.workers < 1:
         raise UsageError(f"--workers must be 1 or more (got {args.workers})")
-    return pipeline.Job(args.name, args.out, args.registry, args.root, args.workers)
+    return pipeline.Job(args.name, args.out, args.registry, args.root, args.workers, args.engine)
 
 
 @contextmanager

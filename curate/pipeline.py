@@ -18,7 +18,7 @@ from align import MODELS, EyelineError, UsageError
 
 from . import report, stages
 from .config import NO_DETECTOR, Dataset
-from .engine import run_local
+from .engine import ENGINES
 from .ingest import UnitRecord, run_unit
 from .manifest import (
     CURATION,
@@ -57,6 +57,7 @@ class Job:
     registry: Path | None = None
     root: Path = Path()
     workers: int = 1
+    engine: str = "local"
 
 
 def run(job: Job, progress: Progress) -> Record:
@@ -168,7 +169,7 @@ def _run_units(job: Job, dataset: Dataset, units: list[Unit], progress: Progress
     todo = [(unit, prints[unit.unit_id]) for unit in units if unit.unit_id not in done]
     progress(len(done), len(units), "resuming" if done else "")
     work = partial(_run_one, dataset=dataset, name=job.name, out=job.out)
-    for record in run_local(work, todo, job.workers):
+    for record in ENGINES[job.engine](work, todo, job.workers):
         done[record.unit_id] = record
         progress(len(done), len(units), record.source)
     return [done[unit.unit_id] for unit in units]

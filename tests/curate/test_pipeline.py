@@ -4,6 +4,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from curate import hashing
 from curate.cli import main
 from curate.manifest import FIELDS
 from curate.outcome import DropReason, FrameCounts, count_rows
+from tests.videos import remux, silence
 
 
 def _run(root: Path, out: Path, *more: str, command: str = "run") -> int:
@@ -149,6 +151,19 @@ def test_a_second_run_elsewhere_and_more_workers_give_the_same_bytes(
     assert _run(small_root, tmp_path / "set", "--workers", "2") == 3
     assert _snapshot(tmp_path / "set") == _snapshot(made)
     assert _record_without_timings(tmp_path / "set") == _record_without_timings(made)
+
+
+def test_ray_gives_the_same_bytes(made: Path, small_root: Path, tmp_path: Path, monkeypatch) -> None:
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    assert _run(small_root, tmp_path / "set", "--engine", "ray", "--workers", "2") == 3
+    assert _snapshot(tmp_path / "set") == _snapshot(made)
+
+
+def test_without_ray_the_engine_says_what_to_install(small_root: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert _run(small_root, tmp_path / "set", "--engine", "ray") == 2
+    assert "expected the package ray (not installed); pip install 'eyeline[ray]'" in capsys.readouterr().err
 
 
 def test_killed_at_any_moment_and_resumed_it_gives_the_same_bytes(made: Path, small_root: Path, tmp_path: Path) -> None:
@@ -286,6 +301,34 @@ def test_reading_what_is_no_set_is_refused(tmp_path: Path) -> None:
     (tmp_path / "manifest.parquet").write_bytes(b"broken")
     with pytest.raises(UsageError, match="not found or not whole"):
         curate.read_manifest(tmp_path)
+
+
+def test_broken_videos_are_recorded_and_what_came_before_the_break_is_kept(clips: Path, tmp_path: Path, capsys) -> None:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    whole = remux(clips / "carphone_pristine.mp4", folder / "whole.mp4").read_bytes()
+    (folder / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    (folder / "empty.mp4").write_bytes(b"")
+    silence(folder / "sound.wav")
+    (tmp_path / "datasets.toml").write_text(
+        '[d]\nsource = { kind = "videos", path = "clips/*" }\nsample = { every = 10 }\n'
+    )
+    assert main(["run", "d", "--out", "x"]) == 3
+    printed = capsys.readouterr().err
+    rows = curate.read_manifest("x")
+    assert FrameCounts(**curate.read_curation("x")["frames"]).reconciles
+    for name, sentence in {
+        "cut.mp4": "cut short",
+        "empty.mp4": "a video that FFmpeg can open",
+        "sound.wav": "expected a video stream (found audio)",
+    }.items():
+        mine = rows[rows["source"] == f"clips/{name}"]
+        assert (mine["drop_reason"] == "corrupt").sum() == 1
+        (line,) = [line for line in printed.splitlines() if name in line and line.startswith("failed: ")]
+        assert sentence in line
+    cut = rows[rows["source"] == "clips/cut.mp4"]
+    assert 4 <= cut["crop"].notna().sum() <= 6
+    assert cut["frame"].max() == cut.loc[cut["drop_reason"] == "corrupt", "frame"].item()
 
 
 def test_a_file_in_two_sources_is_refused(small_root: Path, tmp_path: Path, capsys) -> None:

@@ -2,10 +2,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from align import UsageError
-from curate.config import Dataset, Dedup
-from curate.registry import load_dataset, registry_tables
+from curate.config import Dataset, Dedup, Source
+from curate.registry import load_dataset, parse_dataset, registry_tables
 
 MINIMAL = '[drivers]\nsource = { kind = "videos", path = "clips/*.mp4" }\n'
 
@@ -111,3 +113,29 @@ def test_every_shipped_dataset_is_valid_and_has_its_licence() -> None:
         assert dataset.title, name
         assert dataset.licence, name
         assert dataset.homepage, name
+
+
+_SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8))
+_KEYS = st.one_of(
+    st.sampled_from([*Dataset.__dataclass_fields__, *Source.__dataclass_fields__, "every", "hash", "cap", "size"]),
+    st.text(max_size=6),
+)
+_TABLES = st.recursive(
+    _SCALARS,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(_KEYS, inner, max_size=4)),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(_KEYS, _TABLES, max_size=5), st.booleans())
+def test_any_table_is_a_dataset_or_one_sentence(table: dict, with_source: bool) -> None:
+    if with_source:
+        table = {**table, "source": {"kind": "images", "path": "a"}}
+    try:
+        said = "" if parse_dataset(table, "datasets.toml: [d]").sources else "no source"
+    except UsageError as error:
+        said = str(error).removeprefix("datasets.toml: [d]")
+        assert len(said) < len(str(error))  # noqa: PT017  any table is a case of its own
+    assert "\n" not in said
+    assert said != "no source"
