@@ -114,7 +114,7 @@ def align_file(path: Path, recipe: Recipe) -> list[dict[str, Any]]:
         except AlignmentRefusedError as refusal:
             rows.append(row | {"drop_reason": refusal.reason})
             continue
-        row["crop"] = f"{printable(path.stem)}-{_digest(path)}-{number:02d}.png"
+        row["crop"] = f"{printable(path.stem)[:80]}-{_digest(path)}-{number:02d}.png"
         write_png(recipe.out / row["crop"], crop.image)
         rows.append(row | {"matrix": crop.matrix.ravel().tolist(), **asdict(measure(crop.image))})
     return rows or [{"path": printable(path), "drop_reason": "no_face"}]
@@ -126,7 +126,7 @@ def _run(args: Namespace) -> int:
         raise UsageError(f"--workers must be 1 or more (got {args.workers})")
     open_detector(recipe.detector)
     open_landmarker(recipe.landmarks)  # a missing model is one error, not one a picture
-    files = list(_list_files(args.paths))
+    files = list(_list_files(args.paths, args.out.resolve()))
     _make_folder(args.out)
     rows: list[dict[str, Any]] = []
     with console.progress_bar() as bar:
@@ -149,15 +149,18 @@ def _map(
         yield from pool.map(function, files, chunksize=8)
 
 
-def _list_files(paths: Sequence[Path]) -> Iterable[Path]:
-    """Yield the pictures of each path, those of a folder sorted; a named file is taken whatever its suffix."""
+def _list_files(paths: Sequence[Path], out: Path) -> Iterable[Path]:
+    """Yield the pictures of each path, those of a folder sorted, without what lies in `out`; a named file as it is."""
     Image.init()
     suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
     seen = set()
     for path in paths:
         if not path.exists():
             raise UsageError(f"{printable(path)}: expected a picture or a folder (no such file)")
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes) if path.is_dir() else [path]
+        inside = [path]
+        if path.is_dir():
+            found = (p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
+            inside = sorted(p for p in found if out not in p.resolve().parents)
         if not inside:
             raise UsageError(f"{printable(path)}: expected a folder with pictures (found none)")
         for file in inside:

@@ -31,10 +31,11 @@ def run_command(command: Callable[[], int]) -> int:
         notice(f"error: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        notice("stopped; run the same command again to go on")
+        notice("stopped; run the same command again")
         return FAILED
-    except BrokenPipeError:
-        sys.stderr.close()
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        notice(f"error: {place}{error.strerror or error}; make room or mend the path, then run the same command again")
         return FAILED
 
 
@@ -75,7 +76,7 @@ def progress_bar() -> Progress:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         console=Console(stderr=True),
     )
 

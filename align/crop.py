@@ -110,14 +110,13 @@ def warp(
     """
     scale = math.sqrt(abs(np.linalg.det(matrix[:, :2])))
     flags = cv2.INTER_LINEAR if scale < 1 else cv2.INTER_CUBIC
-    if scale < 1:
-        sigma = 0.5 * math.sqrt(1 / scale**2 - 1)
-        left, top, right, bottom = _needed(matrix, size, image.shape, reach=math.ceil(4 * sigma) + 2)
-        image = cv2.GaussianBlur(
-            np.ascontiguousarray(image[top:bottom, left:right]), (0, 0), sigma, borderType=cv2.BORDER_REPLICATE
-        )
-        matrix = matrix.copy()
-        matrix[:, 2] += matrix[:, :2] @ (left, top)
+    sigma = 0.5 * math.sqrt(1 / scale**2 - 1) if scale < 1 else 0.0
+    left, top, right, bottom = _needed(matrix, size, image.shape, reach=math.ceil(4 * sigma) + 3)
+    image = np.ascontiguousarray(image[top:bottom, left:right])  # OpenCV warps nothing wider than 32,767 pixels
+    if sigma:
+        image = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    matrix = matrix.copy()
+    matrix[:, 2] += matrix[:, :2] @ (left, top)
     warped: NDArray[np.uint8] = cv2.warpAffine(image, matrix, size, flags=flags, borderMode=_BORDERS[border])
     return warped
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import blake2b
 from pathlib import Path
 
 
@@ -19,7 +20,8 @@ def replacing(path: Path) -> Iterator[Path]:
         The temporary path to write to, with the same suffix.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    short = blake2b(os.fsencode(path.name), digest_size=6).hexdigest()  # a name may be as long as the disk allows
+    temporary = path.with_name(f".{short}.{os.getpid()}.tmp{path.suffix}")
     try:
         yield temporary
         temporary.replace(path)

@@ -11,8 +11,8 @@ from PIL import Image, ImageOps
 from .errors import ImageError
 from .files import printable
 
-MAX_PIXELS = 200_000_000
-"""A larger picture is refused: decoded it would take more than 600 MB."""
+MAX_PIXELS = 178_000_000
+"""A larger picture is refused: decoded it would take more than 500 MB. Pillow's own limit lies just above."""
 
 
 def load_image(source: str | Path | bytes) -> NDArray[np.uint8]:

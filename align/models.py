@@ -60,7 +60,10 @@ MODELS: dict[str, ModelFile] = {
 
 def package_root(package: str) -> Path | None:
     """Give the folder of an installed package without importing it; None where it is not installed."""
-    spec = find_spec(package)
+    try:
+        spec = find_spec(package)
+    except (ModuleNotFoundError, ValueError):  # a module inside a package that is not there, or an empty name
+        return None
     locations = spec.submodule_search_locations if spec else None
     return Path(next(iter(locations))) if locations else None
 

@@ -145,6 +145,6 @@ def _show(record: Record, out: Path, *, as_json: bool) -> None:
     for note in record.get("split", {}).get("notes", ()):
         console.notice(f"note: {note}")
     for unit in record["units"]:
-        if unit["error"]:
-            console.notice(f"failed: {unit['error']}")
+        for error in (unit["error"] or "").splitlines():
+            console.notice(f"failed: {error}")
     console.emit_text(f"set: {out}")

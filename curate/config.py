@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -10,6 +11,7 @@ from align import DETECTORS, LANDMARKERS, Border, Choice, CropSpec, Gates
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+NonNegative = Annotated[int, msgspec.Meta(ge=0)]
 
 HashName = Literal["phash64", "phash256", "dhash64", "dhash256", "ahash64", "ahash256", "whash64", "whash256"]
 
@@ -34,15 +36,15 @@ class Background:
 
     boxes: Positive = 4
     label: str = "not_face"
-    seed: int = 0
+    seed: NonNegative = 0
 
 
 @dataclass(frozen=True)
 class RowLabel:
     """The label of a run of pictures of an array: rows `first` to `last`, both included."""
 
-    first: Annotated[int, msgspec.Meta(ge=0)]
-    last: Annotated[int, msgspec.Meta(ge=0)]
+    first: NonNegative
+    last: NonNegative
     label: str
 
 
@@ -78,6 +80,8 @@ class Source:
     background: Background | None = None
 
     def __post_init__(self) -> None:
+        if Path(self.path).is_absolute():
+            raise ValueError(f"path must be relative to --root (got {self.path!r})")
         for key in ("label_from", "subject_from"):
             pattern = getattr(self, key)
             if pattern is None:
@@ -174,7 +178,7 @@ class Split:
     by: Literal["subject", "source"] = "subject"
     val: Share = 0.1
     test: Share = 0.1
-    seed: int = 0
+    seed: NonNegative = 0
 
     def __post_init__(self) -> None:
         if self.val + self.test > 1:
@@ -193,7 +197,7 @@ class Balance:
 
     cap: Positive | Literal["median", "smallest"] | None = None
     oversample: bool = False
-    seed: int = 0
+    seed: NonNegative = 0
 
 
 @dataclass(frozen=True)
@@ -211,6 +215,10 @@ class Dataset:
     labels: tuple[str, ...] = ()
     licence: str = ""
     homepage: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.sources:
+            raise ValueError("source must be a table or a list of them (got none)")
 
     @property
     def sources(self) -> tuple[Source, ...]:

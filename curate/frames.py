@@ -30,6 +30,7 @@ class Frame:
         time_base: Seconds a unit, exact.
         luma: uint8 [H, W], upright.
         rgb: Gives uint8 [H, W, 3], upright; converts when it is called.
+        since_first_s: Seconds since the first frame; a container's own time may start anywhere.
     """
 
     index: int
@@ -37,6 +38,7 @@ class Frame:
     time_base: Fraction | None
     luma: NDArray[np.uint8]
     rgb: Callable[[], NDArray[np.uint8]]
+    since_first_s: float | None = None
 
     @property
     def time_s(self) -> float | None:
@@ -68,7 +70,7 @@ class VideoReader:
 
     def __enter__(self) -> Self:
         try:
-            self._container = av.open(str(self._path), mode="r")
+            self._container = av.open(f"file:{self._path}", mode="r")
         except FileNotFoundError:
             self.error = f"{self._name}: expected a video (no such file)"
         except (av.FFmpegError, OSError, ValueError) as error:
@@ -88,30 +90,37 @@ class VideoReader:
             return
         stream = self._container.streams.video[0]
         stream.thread_type = "AUTO"
-        end_s = 0.0
+        first_s = end_s = None
         try:
             for frame in self._container.decode(stream):
                 index = self.decoded
                 self.decoded += 1
                 if frame.time is not None:
-                    end_s = max(end_s, frame.time)
+                    first_s = frame.time if first_s is None else first_s
+                    end_s = frame.time
                 if index % self._every == 0:
-                    yield _to_frame(frame, index)
+                    yield _to_frame(frame, index, first_s)
         except (av.FFmpegError, OSError) as error:
             self.error = f"{self._name}: decoding broke off after {self.decoded} frames ({_reason(error)})"
             return
-        self.error = self._missing_frames(self._container, stream, end_s)
+        # some containers count their length from time 0, others from the first frame: either may be reached
+        reached_s = max(end_s, end_s - first_s) if first_s is not None and end_s is not None else 0.0
+        self.error = self._missing_frames(self._container, stream, reached_s)
 
-    def _missing_frames(self, container: InputContainer, stream: VideoStream, end_s: float) -> str | None:
-        """Notice a video that ends before the frames, or the time, that its container declares."""
+    def _missing_frames(self, container: InputContainer, stream: VideoStream, reached_s: float) -> str | None:
+        """Notice a video that ends before the time, and the frames, that its container declares.
+
+        Both must be short: an edit list hides frames, and timestamps may be wrong.
+        """
         if self.decoded == 0:
             return f"{self._name}: expected frames (found none); the file is cut short or damaged"
-        tolerance = max(2, stream.frames // 100)  # containers count frames that edit lists hide
-        if self.decoded + tolerance < stream.frames:
-            return f"{self._name}: expected {stream.frames} frames (found {self.decoded}); the file is cut short"
         declared_s = _declared_seconds(container, stream)
-        if not stream.frames and end_s < 0.99 * declared_s - 0.2:
-            return f"{self._name}: expected {declared_s:.1f} s of video (found {end_s:.1f} s); the file is cut short"
+        if reached_s >= 0.99 * declared_s - 0.2:
+            return None
+        if not stream.frames:
+            return f"{self._name}: expected {declared_s:.1f} s of video (found {reached_s:.1f} s); the file is cut short"
+        if self.decoded + max(2, stream.frames // 100) < stream.frames:
+            return f"{self._name}: expected {stream.frames} frames (found {self.decoded}); the file is cut short"
         return None
 
 
@@ -128,14 +137,15 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
 
 
-def _to_frame(frame: VideoFrame, index: int) -> Frame:
+def _to_frame(frame: VideoFrame, index: int, first_s: float | None) -> Frame:
     turns = round(frame.rotation / 90)  # counterclockwise, as numpy turns
 
     def rgb() -> NDArray[np.uint8]:
         return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))
 
     luma = np.ascontiguousarray(np.rot90(_luma(frame), turns))
-    return Frame(index, frame.pts, frame.time_base, luma, rgb)
+    since_first_s = None if frame.time is None or first_s is None else frame.time - first_s
+    return Frame(index, frame.pts, frame.time_base, luma, rgb, since_first_s)
 
 
 def _luma(frame: VideoFrame) -> NDArray[np.uint8]:

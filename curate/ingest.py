@@ -2,7 +2,7 @@
 
 import math
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -12,7 +12,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from align import AlignmentRefusedError, Box, Face, align_face, choose_faces, find_faces, measure, warp, write_png
+from align import (
+    AlignmentRefusedError,
+    Box,
+    EyelineError,
+    Face,
+    align_face,
+    choose_faces,
+    find_faces,
+    measure,
+    warp,
+    write_png,
+)
 
 from . import hashing
 from .config import NO_DETECTOR, Dataset
@@ -90,22 +101,24 @@ class _ItemIngest:
     def run(self) -> list[Row]:
         rows: list[Row] = []
         pending: list[tuple[Row, NDArray[np.uint8]]] = []
+        last_labels: Mapping[str, str | float] | None = None
         looked_at = near_identical = 0
         with open_item(self._item, self._dataset.sample.every) as reader:
             for frame in reader:
-                if self._gate.is_unchanged(frame.luma):
+                labels = self._item.labels.at(frame.index, frame.since_first_s)
+                if labels == last_labels and self._gate.is_unchanged(frame.luma):
                     near_identical += 1
                     continue
+                last_labels = labels
                 looked_at += 1
-                for row, crop in self._look(frame):
-                    rows.append(row)
-                    if crop is not None:
-                        pending.append((row, crop))
+                found = self._look_safely(frame)
+                rows.extend(row for row, _ in found)
+                pending.extend((row, crop) for row, crop in found if crop is not None)
                 if len(pending) >= HASH_BATCH:
                     self._hash(pending)
                     pending = []
         self._hash(pending)
-        self.error = reader.error
+        self.error = self.error or reader.error
         broken = int(reader.error is not None)
         if reader.error is not None:  # the frame at which reading broke off gets a row, too
             rows.append(self._row(reader.decoded, drop_reason=str(DropReason.CORRUPT)))
@@ -117,6 +130,17 @@ class _ItemIngest:
             with_rows=looked_at + broken,
         )
         return rows
+
+    def _look_safely(self, frame: Frame) -> list[tuple[Row, NDArray[np.uint8] | None]]:
+        """Look at a frame; one that OpenCV or dlib cannot take is recorded as corrupt, and the job goes on."""
+        try:
+            return list(self._look(frame))
+        except EyelineError:
+            raise
+        except (cv2.error, RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            self.error = f"{self._item.source}: frame {frame.index} cannot be processed ({reason})"
+            return [(self._row(frame.index, frame, drop_reason=str(DropReason.CORRUPT)), None)]
 
     def _look(self, frame: Frame) -> Iterator[tuple[Row, NDArray[np.uint8] | None]]:
         """Yield the rows of a frame, with the crop where one was written."""
@@ -191,7 +215,7 @@ class _ItemIngest:
         """Make a row with its identity, time and labels; `values` win."""
         item = self._item
         time_s = frame.time_s if frame else None
-        known = item.labels.at(index, time_s)
+        known = item.labels.at(index, frame.since_first_s if frame else None)
         return {
             "face_id": f"{item.source_id}-{index:08d}-{number:02d}",
             "dataset": self._name,

@@ -96,6 +96,11 @@ def read_part_meta(path: Path) -> dict[str, Any] | None:
     return json.loads(encoded) if encoded else None
 
 
+def read_crop_names(part: Path) -> list[str]:
+    """Read the crops that the rows of a part name."""
+    return [name for name in pq.read_table(part, columns=["crop"]).column("crop").to_pylist() if name is not None]
+
+
 def assemble(out: Path, unit_ids: Iterable[str]) -> pd.DataFrame:
     """Put the parts of `unit_ids` together in that order, write `manifest.parquet`, and return its rows."""
     tables = [pq.read_table(out / "parts" / f"{unit}.parquet") for unit in unit_ids]

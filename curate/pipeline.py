@@ -1,7 +1,9 @@
 """From a dataset's name to a curated set: plans the work units, resumes, and runs the stages one after another."""
 
 import json
+import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -24,6 +26,7 @@ from .manifest import (
     CURATION,
     SCHEMA_VERSION,
     assemble,
+    read_crop_names,
     read_curation,
     read_manifest,
     read_part_meta,
@@ -89,13 +92,19 @@ def ingest(job: Job, progress: Progress) -> Record:
     """
     started = time.perf_counter()
     dataset = load_dataset(job.name, job.registry)
-    units = list(list_units(dataset, job.root))
+    units = list(list_units(dataset, job.root, job.out))
     _require_distinct_sources(units)
     _require_known_labels(units, dataset)
     _claim(job, dataset)
-    records = _run_units(job, dataset, units, progress)
-    _sweep(job.out, units)
-    rows = assemble(job.out, [unit.unit_id for unit in units])
+    with _locked(job.out):
+        records = _run_units(job, dataset, units, progress)
+        _sweep(job.out, units)
+        rows = assemble(job.out, [unit.unit_id for unit in units])
+        return _record_ingest(job, dataset, records, rows, started)
+
+
+def _record_ingest(job: Job, dataset: Dataset, records: list[UnitRecord], rows: pd.DataFrame, started: float) -> Record:
+    """Check that the counts reconcile and write the set's record."""
     frames = sum((record.frames for record in records), FrameCounts())
     if not frames.reconciles or frames.with_rows != len(rows.drop_duplicates(["source_id", "frame"])):
         raise EyelineError(f"{job.out}: the counts of frames do not reconcile ({frames}); please report this as a bug")
@@ -129,37 +138,71 @@ def run_stage(stage: str, out: Path, registry: Path | None = None) -> Record:
         UsageError: The folder holds no set, a stage before was not run, or what ingest depends on has changed.
     """
     started = time.perf_counter()
-    record = read_curation(out)
+    record = _read_finished(out)
     dataset = load_dataset(record["dataset"], registry)
-    if _ingest_settings(dataset) != _ingest_settings_of(record["config"]):
+    config = json.loads(json.dumps(dataset.resolved()))
+    if _ingest_settings(config) != _ingest_settings(record["config"]):
         raise UsageError(
             f"[{record['dataset']}]: the settings that ingest depends on changed since {out} was made; "
             f"run eyeline-curate run again"
         )
     order = list(STAGES)
     for before in order[: order.index(stage)]:
-        if before not in record:
-            raise UsageError(
-                f"{out}: expected the stage {before} to come before {stage}; run eyeline-curate {before} {out}"
-            )
-    rows, said = STAGES[stage](read_manifest(out), dataset)
-    write_manifest(out, rows)
-    for after in order[order.index(stage) + 1 :]:
-        record.pop(after, None)
-    record |= {stage: said, "config": dataset.resolved(), "rows": count_rows(rows)}
-    record["timings"][f"{stage}_s"] = round(time.perf_counter() - started, 3)
-    write_curation(out, record)
+        if before not in record or config[before] != record["config"][before]:
+            why = "to come first" if before not in record else "with the settings that it has now to come first"
+            raise UsageError(f"{out}: expected the stage {before} {why}; run eyeline-curate {before} {out}")
+    with _locked(out):
+        rows, said = STAGES[stage](read_manifest(out), dataset)
+        write_manifest(out, rows)
+        for after in order[order.index(stage) + 1 :]:
+            record.pop(after, None)
+        record |= {stage: said, "config": record["config"] | {stage: config[stage]}, "rows": count_rows(rows)}
+        record["timings"][f"{stage}_s"] = round(time.perf_counter() - started, 3)
+        write_curation(out, record)
     return record
 
 
 def write_report(out: Path) -> Path:
     """Write `report/index.html` of a set and return its path."""
     started = time.perf_counter()
-    record = read_curation(out)
+    record = _read_finished(out)
     path = report.write_report(out)
     record["timings"]["report_s"] = round(time.perf_counter() - started, 3)
     write_curation(out, record)
     return path
+
+
+def _read_finished(out: Path) -> Record:
+    """Read the record of a set whose ingest came to its end."""
+    record = read_curation(out)
+    if "frames" not in record:
+        raise UsageError(
+            f"{out}: expected a set whose ingest is finished (it was broken off); run eyeline-curate run again"
+        )
+    return record
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Hold the set's folder; the lock goes with the process, so that a killed run leaves none behind.
+
+    Raises:
+        UsageError: Another run is at work in it.
+    """
+    if sys.platform == "win32":
+        yield  # Windows cannot lock a folder
+        return
+    import fcntl
+
+    handle = os.open(out, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"{out}: expected a free folder (another run is at work in it); wait for it") from None
+        yield
+    finally:
+        os.close(handle)
 
 
 def _run_units(job: Job, dataset: Dataset, units: list[Unit], progress: Progress) -> list[UnitRecord]:
@@ -181,23 +224,25 @@ def _run_one(task: tuple[Unit, str], dataset: Dataset, name: str, out: Path) -> 
 
 
 def _finished(out: Path, unit: Unit, fingerprint: str) -> UnitRecord | None:
-    meta = read_part_meta(out / "parts" / f"{unit.unit_id}.parquet")
+    """Give the record of a unit that is done: its part is whole and up to date, and its crops are there."""
+    part = out / "parts" / f"{unit.unit_id}.parquet"
+    meta = read_part_meta(part)
     if meta is None or meta["fingerprint"] != fingerprint:
+        return None
+    if not all((out / crop).is_file() for crop in read_crop_names(part)):
         return None
     return UnitRecord(**{**meta, "frames": FrameCounts(**meta["frames"]), "errors": tuple(meta["errors"])})
 
 
 def _fingerprint(unit: Unit, dataset: Dataset) -> str:
-    """Digest what a unit's part depends on: settings, files, labels, and the schema."""
-    depends_on = (SCHEMA_VERSION, _ingest_settings(dataset), [asdict(item) for item in unit.items], unit.stamp)
+    """Digest what a unit's part depends on: settings, files, labels, the schema, libraries and models."""
+    config = {key: value for key, value in _ingest_settings(dataset.resolved()).items() if key != "source"}
+    items = [{**asdict(item), "path": None} for item in unit.items]
+    depends_on = (SCHEMA_VERSION, config, items, unit.stamp, _versions(), _models(dataset))
     return blake2b(json.dumps(depends_on, sort_keys=True, default=str).encode(), digest_size=16).hexdigest()
 
 
-def _ingest_settings(dataset: Dataset) -> Record:
-    return _ingest_settings_of(json.loads(json.dumps(dataset.resolved())))
-
-
-def _ingest_settings_of(config: Record) -> Record:
+def _ingest_settings(config: Record) -> Record:
     kept = {key: config[key] for key in ("source", "sample", "align", "gates", "labels")}
     return kept | {"hash": config["dedup"]["hash"]}
 
@@ -232,6 +277,8 @@ def _explained(out: Path) -> Iterator[None]:
 
 def _sweep(out: Path, units: Iterable[Unit]) -> None:
     """Remove parts and crops of sources that are no longer in the set, and what a killed run left unfinished."""
+    for path in out.glob(".*.tmp*"):
+        path.unlink()
     parts = set()
     crops = set()
     for unit in units:
@@ -271,15 +318,24 @@ def _require_known_labels(units: Iterable[Unit], dataset: Dataset) -> None:
 
 
 def _identity(name: str, dataset: Dataset) -> Record:
-    searched = dataset.align.detector != NO_DETECTOR
     return {
         "schema": SCHEMA_VERSION,
         "dataset": name,
         "title": dataset.title,
         "config": dataset.resolved(),
-        "versions": {package: version(package) for package in _VERSIONS_OF},
-        "models": {m: MODELS[m].sha256 for m in MODELS if searched and m.startswith("shape_predictor_5")},
+        "versions": _versions(),
+        "models": _models(dataset),
     }
+
+
+def _versions() -> dict[str, str]:
+    return {package: version(package) for package in _VERSIONS_OF}
+
+
+def _models(dataset: Dataset) -> dict[str, str]:
+    """Name the model files that ingest uses, with their sha256."""
+    searched = dataset.align.detector != NO_DETECTOR
+    return {name: MODELS[name].sha256 for name in MODELS if searched and name.startswith("shape_predictor_5")}
 
 
 def _unit_summary(record: UnitRecord) -> Record:
@@ -288,5 +344,5 @@ def _unit_summary(record: UnitRecord) -> Record:
         "source": record.source,
         "frames": asdict(record.frames),
         "rows": record.rows,
-        "error": " ".join(record.errors) or None,
+        "error": "\n".join(record.errors) or None,
     }

@@ -111,7 +111,8 @@ def _explain(message: str, table: Mapping[str, Any], where: str) -> str:
     if missing := re.match(r"Object missing required field `(\w+)`", text):
         return f"{where}{key}.{missing[1]} is required (not found)"
     if expected := re.match(r"Expected (.+?)(?:, got .+)?$", text):
-        what = re.sub(r"`(\w+)`", lambda kind: _TOML_WORDS.get(kind[1], kind[1]), expected[1].replace(" | ", " or "))
+        what = re.sub(r"\b\w+\b", lambda kind: _TOML_WORDS.get(kind[0], kind[0]), expected[1])
+        what = what.replace("`", "").replace(" | ", " or ")
         return f"{where}{key} must be {what} (got {found!r})"
     return f"{where}{key}: {text}"
 

@@ -16,6 +16,9 @@ from .outcome import DropReason
 
 Record = dict[str, Any]
 
+MOST_CONFLICTS = 1000
+"""How many near pairs of two labels the record lists, the nearest first; it counts them all."""
+
 
 def find_duplicates(rows: pd.DataFrame, dataset: Dataset) -> tuple[pd.DataFrame, Record]:
     """Write `duplicate_of` and the reason `duplicate`; the sharpest crop of a group represents it.
@@ -52,6 +55,8 @@ def find_duplicates(rows: pd.DataFrame, dataset: Dataset) -> tuple[pd.DataFrame,
     rows.loc[places, "drop_reason"] = str(DropReason.DUPLICATE)
     diameters = dedup.group_diameters(h, representative)
     conflicts = dedup.conflicts(h, _labels(candidates), radius=spec.radius)
+    nearest = sorted(zip(*(part.tolist() for part in conflicts), strict=True), key=lambda pair: (pair[2], *pair))
+    nearest = nearest[:MOST_CONFLICTS]
     return rows, {
         "hash_kind": hashing.hash_kind(spec.algorithm, spec.bits),
         "radius": spec.radius,
@@ -59,7 +64,8 @@ def find_duplicates(rows: pd.DataFrame, dataset: Dataset) -> tuple[pd.DataFrame,
         "groups": len(np.unique(representative[dropped])),
         "duplicates": int(dropped.sum()),
         "largest_diameter": int(diameters.max(initial=0)),
-        "conflicts": [[str(ids[i]), str(ids[j]), int(d)] for i, j, d in zip(*conflicts, strict=True)],
+        "conflict_count": len(conflicts[0]),
+        "conflicts": [[str(ids[i]), str(ids[j]), int(d)] for i, j, d in nearest],
     }
 
 

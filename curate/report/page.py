@@ -143,7 +143,7 @@ def _pictures(rows: pd.DataFrame, record: Mapping[str, Any], crops: Crops) -> di
         "dropped_sheets": sheets.dropped_sheets(rows, crops),
         "group_sheets": groups,
         "group_count": group_count,
-        "conflicts": sheets.conflict_sheet(rows, dedup.get("conflicts") or [], crops),
+        "conflicts": sheets.conflict_sheet(rows, dedup.get("conflicts") or [], crops, dedup.get("conflict_count")),
     }
 
 

@@ -186,7 +186,9 @@ def diameter_bits(hashes: npt.NDArray[np.uint64]) -> tuple[int, bool]:
     return max((int(hamming(one, chosen).max()) for one in chosen), default=0), sampled
 
 
-def conflict_sheet(rows: pd.DataFrame, conflicts: Sequence[Sequence[Any]], crops: Crops) -> Sheet:
+def conflict_sheet(
+    rows: pd.DataFrame, conflicts: Sequence[Sequence[Any]], crops: Crops, count: int | None = None
+) -> Sheet:
     """Show pairs of near-duplicates with different labels side by side, nearest first."""
     nearest = sorted(conflicts, key=lambda pair: (pair[2], str(pair[0]), str(pair[1])))[:_CONFLICTS]
     known = by_id(rows, [name for pair in nearest for name in pair[:2]])
@@ -194,4 +196,4 @@ def conflict_sheet(rows: pd.DataFrame, conflicts: Sequence[Sequence[Any]], crops
     for left, right, bits in nearest:
         found = [(name, known.get(str(name))) for name in (left, right)]
         pairs.append([tile(row, crops, _bits(bits)) if row else _unknown(name) for name, row in found])
-    return Sheet(None, "", len(pairs), len(conflicts), 0, pairs)
+    return Sheet(None, "", len(pairs), len(conflicts) if count is None else count, 0, pairs)

@@ -13,18 +13,19 @@ __all__ = ["Item", "Unit", "list_units", "open_item"]
 _ADAPTERS = {"videos": "videos", "images": "images", "arrays": "arrays"}
 
 
-def list_units(dataset: Dataset, root: Path) -> Iterator[Unit]:
+def list_units(dataset: Dataset, root: Path, out: Path) -> Iterator[Unit]:
     """Yield the work units of every source of a dataset, in the order of their files' names.
 
     Args:
         dataset: Its sources say what to read.
         root: The folder that the sources' paths are relative to, where they name no package.
+        out: The set's folder, which may lie inside `root`; what it holds is no source.
 
     Raises:
         UsageError: A path that matches nothing, a package that is not installed, annotations that do not fit.
     """
     for number, source in enumerate(dataset.sources):
-        yield from import_module(f".{_ADAPTERS[source.kind]}", __package__).list_units(source, number, root)
+        yield from import_module(f".{_ADAPTERS[source.kind]}", __package__).list_units(source, number, root, out)
 
 
 def open_item(item: Item, every: int) -> Reader:

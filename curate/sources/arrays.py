@@ -17,9 +17,9 @@ from .items import Item, Unit, in_batches, list_files, make_items, source_id, st
 PICTURES_PER_UNIT = 1000
 
 
-def list_units(source: Source, number: int, root: Path) -> Iterator[Unit]:
+def list_units(source: Source, number: int, root: Path, out: Path) -> Iterator[Unit]:
     """Yield a unit for each `PICTURES_PER_UNIT` pictures."""
-    files = list_files(source, root, frozenset({".npy"}))
+    files = list_files(source, root, frozenset({".npy"}), out)
     rows = [
         _row_item(source, item, row) for item in make_items(source, root, files) for row in range(_count(item.path))
     ]
@@ -46,7 +46,9 @@ def _row_item(source: Source, item: Item, row: int) -> Item:
     given = {mark.label for mark in source.rows if mark.first <= row <= mark.last}
     if len(given) > 1:
         raise UsageError(f"{item.path}: expected one label for row {row} (found {sorted(given)}); mend rows")
-    labels = item.labels.with_defaults(label=next(iter(given), None))
+    known = item.labels
+    mine = replace(known, whole={**known.whole, **known.frames.get(row, {})}, frames={})
+    labels = mine.with_defaults(label=next(iter(given), None))
     return replace(item, source=name, source_id=source_id(source.package or "", name), labels=labels, row=row)
 
 
@@ -61,6 +63,8 @@ def _open(path: Path) -> NDArray[np.generic]:
     except (OSError, ValueError, EOFError) as error:
         raise UsageError(f"{path}: expected a .npy array ({' '.join(str(error).split())})") from None
     is_known = array.dtype == np.uint8 or np.issubdtype(array.dtype, np.floating)
+    if not array.size:
+        raise UsageError(f"{path}: expected pictures (found an array of {list(array.shape)}, which holds none)")
     if not is_known or not (array.ndim == 3 or (array.ndim == 4 and array.shape[3] == 3)):
         raise UsageError(
             f"{path}: expected uint8 or floats of [N, H, W] or [N, H, W, 3] (found {array.dtype} {list(array.shape)})"

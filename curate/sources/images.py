@@ -15,11 +15,11 @@ from .items import Item, Unit, in_batches, list_files, make_items, stamp
 IMAGES_PER_UNIT = 64
 
 
-def list_units(source: Source, number: int, root: Path) -> Iterator[Unit]:
+def list_units(source: Source, number: int, root: Path, out: Path) -> Iterator[Unit]:
     """Yield a unit for each `IMAGES_PER_UNIT` images."""
     Image.init()
     readable = frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN)
-    items = make_items(source, root, list_files(source, root, readable))
+    items = make_items(source, root, list_files(source, root, readable, out))
     for batch, some in enumerate(in_batches(items, IMAGES_PER_UNIT)):
         yield Unit(f"{number:02d}-{batch:06d}", some, stamp([item.path for item in some]))
 

@@ -62,29 +62,37 @@ def source_root(source: Source, root: Path) -> Path:
     return found
 
 
-def list_files(source: Source, root: Path, suffixes: frozenset[str]) -> list[Path]:
+def list_files(source: Source, root: Path, suffixes: frozenset[str], out: Path) -> list[Path]:
     """List the files of a source, sorted.
 
     Args:
         source: Its `path` is a file, a glob, or a folder, of which all files with one of `suffixes` are taken.
         root: What the path is relative to.
         suffixes: Lower case, with the dot.
+        out: The set's folder; what lies in it is no source.
 
     Raises:
         UsageError: Nothing matches.
     """
     base = source_root(source, root)
     whole = base / source.path
+    if whole.is_file():
+        return [whole]
     if whole.is_dir():
         found = [path for path in whole.rglob("*") if path.suffix.lower() in suffixes]
         expected = f"a folder with {source.kind}"
     elif re.search(r"[*?\[]", source.path):
-        found = list(base.glob(source.path))
+        try:
+            found = list(base.glob(source.path))
+        except ValueError as error:
+            raise UsageError(f"source {whole}: expected a glob ({error}); mend the path") from None
         expected = f"{source.kind} that match"
     else:
-        found = [whole]
+        found = []
         expected = "a file, a folder or a glob"
-    files = sorted(path for path in found if path.is_file() and not path.name.startswith("."))
+    inside = out.resolve()
+    wanted = (path for path in found if path.is_file() and not path.name.startswith("."))
+    files = sorted(path for path in wanted if inside not in path.resolve().parents)
     if not files:
         raise UsageError(f"source {whole}: expected {expected} (found none); check the path and --root")
     return files

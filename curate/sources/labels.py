@@ -14,11 +14,12 @@ Values = Mapping[str, str | float]
 
 _TEXT = ("label", "subject")
 _NUMBERS = ("valence", "arousal")
+_PLACES = ("frame", "start_s", "end_s")
 
 
 @dataclass(frozen=True)
 class Interval:
-    """What holds from `start_s` until before `end_s`, in seconds."""
+    """What holds from `start_s` until before `end_s`, in seconds from the first frame."""
 
     start_s: float
     end_s: float
@@ -44,7 +45,7 @@ class Labels:
         return replace(self, whole={k: v for k, v in values.items() if v is not None} | dict(self.whole))
 
     def at(self, index: int, time_s: float | None) -> dict[str, str | float]:
-        """Give the values of frame `index` at `time_s` seconds."""
+        """Give the values of frame `index`, shown `time_s` seconds after the first frame."""
         found = dict(self.whole)
         if time_s is not None:
             for interval in self.intervals:
@@ -80,8 +81,8 @@ def read_annotations(path: Path, sources: Iterable[str]) -> dict[str, Labels]:
 def _read_table(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype=dict.fromkeys(("source", *_TEXT), str), keep_default_na=False, na_values=[""])
-    except FileNotFoundError:
-        raise UsageError(f"{path}: expected a csv of annotations (no such file)") from None
+    except OSError as error:
+        raise UsageError(f"{path}: expected a csv of annotations ({error.strerror})") from None
     except (ValueError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: expected a csv of annotations ({' '.join(str(error).split())})") from None
     value_columns = [name for name in table if name in (*_TEXT, *_NUMBERS) or str(name).startswith("au_")]
@@ -90,14 +91,25 @@ def _read_table(path: Path) -> pd.DataFrame:
             f"{path}: expected a column source and one of label, subject, valence, arousal, au_* "
             f"(found {', '.join(map(str, table.columns))})"
         )
-    for name in (c for c in table if c not in ("source", *_TEXT)):
+    numeric = [name for name in table if name in (*_NUMBERS, *_PLACES) or str(name).startswith("au_")]
+    for name in numeric:
         numbers = pd.to_numeric(table[name], errors="coerce")
-        wrong = np.flatnonzero(numbers.isna() & table[name].notna())
-        if wrong.size:
-            line = int(wrong[0])
-            raise UsageError(f"{path}: line {line + 2}: {name} must be a number (got {table[name].iloc[line]!r})")
+        wrong = (numbers.isna() & table[name].notna()) | np.isinf(numbers)
+        _refuse(wrong, path, f"{name} must be a number", table[name])
         table[name] = numbers
-    return table
+    if "frame" in table:
+        _refuse((table["frame"] < 0) | (table["frame"] % 1 > 0), path, "frame must be an integer >= 0", table["frame"])
+    if {"start_s", "end_s"} <= set(table.columns):
+        wrong = (table["start_s"] < 0) | (table["start_s"] >= table["end_s"])
+        _refuse(wrong, path, "start_s must be 0 or more and before end_s", table["start_s"])
+    return table[["source", *(name for name in table if name in _TEXT), *numeric]]
+
+
+def _refuse(wrong: "pd.Series[bool]", path: Path, expected: str, values: "pd.Series[Any]") -> None:
+    lines = np.flatnonzero(wrong)
+    if lines.size:
+        line = int(lines[0])
+        raise UsageError(f"{path}: line {line + 2}: {expected} (got {values.iloc[line]!r})")
 
 
 def _labels(rows: pd.DataFrame, path: Path) -> Labels:

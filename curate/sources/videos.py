@@ -11,9 +11,9 @@ SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", "
 """What is taken from a folder; a glob or a file may have any name."""
 
 
-def list_units(source: Source, number: int, root: Path) -> Iterator[Unit]:
+def list_units(source: Source, number: int, root: Path, out: Path) -> Iterator[Unit]:
     """Yield a unit for each video."""
-    files = list_files(source, root, SUFFIXES)
+    files = list_files(source, root, SUFFIXES, out)
     for item in make_items(source, root, files):
         yield Unit(f"{number:02d}-{item.source_id}", (item,), stamp([item.path]))
 

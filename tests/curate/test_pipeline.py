@@ -1,3 +1,4 @@
+import fcntl
 import json
 import os
 import random
@@ -17,9 +18,9 @@ import curate
 from align import UsageError, load_image
 from curate import hashing
 from curate.cli import main
-from curate.manifest import FIELDS
+from curate.manifest import FIELDS, write_curation
 from curate.outcome import DropReason, FrameCounts, count_rows
-from tests.videos import remux, silence
+from tests.videos import encode, remux, shorten, silence
 
 
 def _run(root: Path, out: Path, *more: str, command: str = "run") -> int:
@@ -227,7 +228,13 @@ def test_a_stage_out_of_turn_is_refused(made: Path, small_root: Path, tmp_path: 
     registry = str(small_root / "datasets.toml")
     assert main(["dedup", str(out), "--registry", registry]) == 0
     assert main(["balance", str(out), "--registry", registry]) == 2
-    assert "expected the stage split to come before balance" in capsys.readouterr().err
+    assert "expected the stage split to come first; run eyeline-curate split" in capsys.readouterr().err
+    assert main(["split", str(out), "--registry", registry]) == 0
+    other = tmp_path / "other.toml"
+    other.write_text(Path(registry).read_text().replace("val = 0.25", "val = 0.1"))
+    assert main(["balance", str(out), "--registry", str(other)]) == 2
+    assert "expected the stage split with the settings that it has now to come first" in capsys.readouterr().err
+    assert curate.read_curation(out)["config"]["split"]["val"] == 0.25
     changed = tmp_path / "changed.toml"
     changed.write_text(Path(registry).read_text().replace("every = 2", "every = 3"))
     assert main(["split", str(out), "--registry", str(changed)]) == 2
@@ -277,6 +284,123 @@ def test_a_label_outside_the_vocabulary_is_refused_before_any_work(small_root: P
     assert main(["run", "small", "--out", "x", "--registry", str(registry), "--root", str(small_root)]) == 2
     assert "expected a label of ['face'] (found ['not_face'])" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
+
+
+def test_a_set_whose_ingest_was_broken_off_is_refused_by_the_stages(made: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "set"
+    shutil.copytree(made, out)
+    record = curate.read_curation(out)
+    write_curation(out, {key: value for key, value in record.items() if key != "frames"})
+    before = _snapshot(out)
+    for command in ("dedup", "report"):
+        assert main([command, str(out)]) == 2
+        assert "ingest is finished (it was broken off); run eyeline-curate run again" in capsys.readouterr().err
+    assert _snapshot(out) == before
+
+
+def test_missing_crops_are_made_again(made: Path, small_root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    shutil.copytree(made, out)
+    next(iter((out / "crops").rglob("*.png"))).unlink()
+    assert _run(small_root, out) == 3
+    assert _snapshot(out) == _snapshot(made)
+
+
+def test_a_second_run_at_the_same_time_is_refused(made: Path, small_root: Path, capsys) -> None:
+    handle = os.open(made, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        assert _run(small_root, made) == 2
+    finally:
+        os.close(handle)
+    assert "another run is at work in it" in capsys.readouterr().err
+    assert _run(small_root, made) == 3
+
+
+def test_workers_die_with_the_run_that_was_killed(clips: Path, tmp_path: Path) -> None:
+    (tmp_path / "datasets.toml").write_text('[d]\nsource = { kind = "videos", path = "*.mp4" }\n')
+    for number in range(4):
+        shutil.copy(clips / "bikes.mp4", tmp_path / f"{number}.mp4")
+    process = subprocess.Popen(
+        ["eyeline-curate", "run", "d", "--out", "x", "--workers", "2"], stderr=subprocess.DEVNULL
+    )
+    workers: list[Path] = []
+    deadline = time.monotonic() + 60
+    while len(workers) < 2 and time.monotonic() < deadline:
+        time.sleep(0.2)
+        listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        workers = [
+            Path("/proc") / pid for pid in listed if b"spawn_main" in (Path("/proc") / pid / "cmdline").read_bytes()
+        ]
+    time.sleep(3)  # until they are at work
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    deadline = time.monotonic() + 10
+    while any(worker.exists() for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert len(workers) == 2
+    assert not any(worker.exists() for worker in workers)
+
+
+def test_a_set_inside_its_source_folder_is_no_source(tmp_path: Path, astronaut: np.ndarray) -> None:
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(astronaut).save(tmp_path / "photos" / "a.png")
+    (tmp_path / "datasets.toml").write_text('[d]\nsource = { kind = "images", path = "photos" }\n')
+    for _ in range(2):
+        assert main(["run", "d", "--out", "photos/set"]) == 0
+        assert curate.read_curation("photos/set")["frames"]["decoded"] == 1
+
+
+def test_adding_a_source_does_none_of_the_old_work_again(clips: Path, tmp_path: Path) -> None:
+    first = '{ kind = "videos", path = "a.mp4" }'
+    shorten(clips / "carphone_pristine.mp4", tmp_path / "a.mp4", 6)
+    shorten(clips / "bikes.mp4", tmp_path / "b.mp4", 4)
+    registry = tmp_path / "datasets.toml"
+    registry.write_text(f"[d]\nsource = {first}\n")
+    assert main(["run", "d", "--out", "x"]) == 0
+    stamps = {path: path.stat().st_mtime_ns for path in Path("x/parts").iterdir()}
+    registry.write_text(f'[d]\nsource = [{first}, {{ kind = "videos", path = "b.mp4" }}]\n')
+    assert main(["run", "d", "--out", "x"]) == 0
+    assert len(list(Path("x/parts").iterdir())) == 2
+    assert stamps.items() <= {path: path.stat().st_mtime_ns for path in Path("x/parts").iterdir()}.items()
+
+
+def test_intervals_count_from_the_first_frame_and_a_boundary_is_never_skipped(tmp_path: Path) -> None:
+    still = [np.full((64, 64, 3), 90, np.uint8)] * 30
+    encode(tmp_path / "late.mkv", still, rate=1000, pts=[2800 + 40 * i for i in range(30)])
+    (tmp_path / "labels.csv").write_text("source,start_s,end_s,label\nlate.mkv,0,0.6,calm\nlate.mkv,0.6,2,happy\n")
+    (tmp_path / "datasets.toml").write_text(
+        '[d]\nsource = { kind = "videos", path = "late.mkv", annotations = "labels.csv" }\n'
+    )
+    assert main(["run", "d", "--out", "x"]) == 0
+    rows = curate.read_manifest("x")
+    assert rows[["frame", "label"]].to_numpy().tolist() == [[0, "calm"], [15, "happy"]]
+    assert rows["time_s"].tolist() == pytest.approx([2.8, 3.4])
+
+
+@pytest.mark.parametrize("name", ["12:30.mp4", "a[1].mp4", "m[red]/x].mp4", "-dash.mp4"])
+def test_names_that_mean_something_elsewhere_are_only_names(clips: Path, tmp_path: Path, name: str) -> None:
+    shorten(clips / "carphone_pristine.mp4", tmp_path / name, 3)
+    (tmp_path / "datasets.toml").write_text(f'[d]\nsource = {{ kind = "videos", path = "{name}" }}\n')
+    assert main(["run", "d", "--out", "x", "--workers", "2"]) == 0
+    assert set(curate.read_manifest("x")["source"]) == {name}
+
+
+def test_a_picture_wider_than_opencv_warps_gives_its_boxes(tmp_path: Path) -> None:
+    Image.effect_noise((33000, 40), 60).save(tmp_path / "wide.png")
+    (tmp_path / "datasets.toml").write_text(
+        '[d]\nsource = { kind = "images", path = "wide.png", background = { boxes = 3 } }\nalign = { size = 64 }\n'
+    )
+    assert main(["run", "d", "--out", "x"]) == 0
+    assert curate.read_manifest("x")["crop"].notna().sum() == 3
+
+
+def test_a_full_disk_is_one_sentence(small_root: Path, tmp_path: Path) -> None:
+    command = f"ulimit -f 8; exec eyeline-curate run small --out {tmp_path}/x --registry {small_root}/datasets.toml"
+    done = subprocess.run(["bash", "-c", f"{command} --root {small_root}"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "File too large" in done.stderr
 
 
 def test_nothing_readable_at_all_is_a_failure(tmp_path: Path, capsys) -> None:

@@ -11,7 +11,7 @@ from curate.sources.labels import read_annotations
 
 
 def _items(source: Source, root: Path) -> list:
-    return [item for unit in list_units(Dataset(source), root) for item in unit.items]
+    return [item for unit in list_units(Dataset(source), root, root / "out") for item in unit.items]
 
 
 @pytest.fixture
@@ -151,6 +151,9 @@ def test_annotations_by_source_frame_and_interval(tmp_path: Path) -> None:
         ("source,comment\na.mp4,x\n", "one of label, subject, valence, arousal"),
         ("source,valence\na.mp4,high\n", "line 2: valence must be a number (got 'high')"),
         ("source,start_s,label\na.mp4,1,x\n", "start_s and end_s together"),
+        ("source,frame,label\na.mp4,7.5,x\n", "line 2: frame must be an integer >= 0 (got"),
+        ("source,frame,label\na.mp4,inf,x\n", "line 2: frame must be a number"),
+        ("source,start_s,end_s,label\na.mp4,2,1,x\n", "line 2: start_s must be 0 or more and before end_s"),
         ("source,label\nother.mp4,x\n", "expected sources like those that the path matches (found 'other.mp4' first)"),
     ],
 )
@@ -162,6 +165,13 @@ def test_annotations_that_do_not_fit_are_refused(tmp_path: Path, text: str, sent
     assert "labels.csv" in str(caught.value)
 
 
+def test_annotations_of_an_array_are_by_row_and_comments_are_ignored(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((3, 8, 9)))
+    (tmp_path / "labels.csv").write_text("source,frame,label,comment\na.npy,0,x,first one\na.npy,2,y,\n")
+    items = _items(Source("arrays", "a.npy", annotations="labels.csv"), tmp_path)
+    assert [item.labels.at(0, None).get("label") for item in items] == ["x", None, "y"]
+
+
 def test_missing_annotations_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no such file"):
+    with pytest.raises(UsageError, match=r"(?i)no such file"):
         read_annotations(tmp_path / "labels.csv", ["a.mp4"])
