@@ -22,7 +22,7 @@ demo: $(STAMP)
 	eyeline-curate report runs/demo/train
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow

@@ -117,11 +117,12 @@ class VideoReader:
         declared_s = _declared_seconds(container, stream)
         if reached_s >= 0.99 * declared_s - 0.2:
             return None
-        if not stream.frames:
-            return f"{self._name}: expected {declared_s:.1f} s of video (found {reached_s:.1f} s); the file is cut short"
-        if self.decoded + max(2, stream.frames // 100) < stream.frames:
-            return f"{self._name}: expected {stream.frames} frames (found {self.decoded}); the file is cut short"
-        return None
+        expected, found = f"{declared_s:.1f} s of video", f"{reached_s:.1f} s"
+        if stream.frames:
+            if self.decoded + max(2, stream.frames // 100) >= stream.frames:
+                return None
+            expected, found = f"{stream.frames} frames", f"{self.decoded}"
+        return f"{self._name}: expected {expected} (found {found}); the file is cut short"
 
 
 def _declared_seconds(container: InputContainer, stream: VideoStream) -> float:
