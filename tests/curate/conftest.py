@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.curate.small import run_small
 from tests.videos import shorten
 
 REGISTRY = """
@@ -36,3 +37,10 @@ def small_root(tmp_path_factory: pytest.TempPathFactory, clips: Path, astronaut:
     (root / "photos" / "broken.jpg").write_bytes(b"\xff\xd8\xff broken")
     (root / "datasets.toml").write_text(REGISTRY)
     return root
+
+
+@pytest.fixture(scope="session")
+def made(small_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("made") / "set"
+    assert run_small(small_root, out) == 3  # one photo is broken
+    return out
