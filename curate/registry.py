@@ -148,6 +148,7 @@ def _unknown_keys(table: Any, spec: Any, prefix: str = "") -> Iterator[tuple[str
         for key, value in table.items():
             if key not in known:
                 near = difflib.get_close_matches(key, known, n=1)
-                yield prefix + key, near[0] if near else ""
+                bare = re.fullmatch(r"[\w-]+", key, flags=re.ASCII)  # what TOML writes without quotes
+                yield prefix + (key if bare else repr(key)), near[0] if near else ""
             else:
                 yield from _unknown_keys(value, getattr(spec, key), f"{prefix}{key}.")

@@ -7,9 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
+from hypothesis import settings
 from numpy.typing import NDArray
 
 from align import package_root
+
+
+# On a developer's machine every run looks for new counterexamples; a gate must give the same answer twice.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 
 @pytest.fixture(autouse=True)

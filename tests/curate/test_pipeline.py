@@ -80,6 +80,10 @@ def test_background_boxes_come_only_from_where_no_face_is(made: Path) -> None:
     assert set(boxes["label"]) == {"not_face"}
     frames_with_faces = rows[rows["detector"] == "hog"].groupby(["source", "frame"]).groups
     assert not set(boxes.groupby(["source", "frame"]).groups) & set(frames_with_faces)
+    for box in boxes.itertuples():  # the matrix takes the box's corners to the crop's
+        matrix = np.reshape(box.matrix, (2, 3))
+        corners = np.array([[box.box_x, box.box_y], [box.box_x + box.box_w, box.box_y + box.box_h]])
+        assert np.allclose(corners @ matrix[:, :2].T + matrix[:, 2], [[-0.5, -0.5], [63.5, 63.5]], atol=1e-2)
     assert (boxes["box_x"] >= -0.5).all()
     assert (boxes["box_x"] + boxes["box_w"] <= 640 - 0.5 + 1e-3).all()
     assert (boxes["box_y"] + boxes["box_h"] <= 272 - 0.5 + 1e-3).all()
