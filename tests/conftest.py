@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from align import package_root
 
-
 # On a developer's machine every run looks for new counterexamples; a gate must give the same answer twice.
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
