@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .detect import DETECTORS, Detector, open_detector
     from .eyeline import AlignmentRefusedError
     from .find import Choice, choose_faces, find_faces
-    from .image import load_image
+    from .image import image_suffixes, load_image
     from .landmarks import LANDMARKERS, Landmarker, open_landmarker
     from .models import MODELS, find_model, package_root
     from .quality import Gates, Quality, measure
@@ -40,6 +40,7 @@ _LAZY = {
     "Choice": "find",
     "choose_faces": "find",
     "find_faces": "find",
+    "image_suffixes": "image",
     "load_image": "image",
     "LANDMARKERS": "landmarks",
     "Landmarker": "landmarks",
@@ -77,6 +78,7 @@ __all__ = [
     "choose_faces",
     "find_faces",
     "find_model",
+    "image_suffixes",
     "load_image",
     "measure",
     "open_detector",

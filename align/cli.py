@@ -13,7 +13,6 @@ from typing import Any, get_args
 import pyarrow as pa
 import pyarrow.parquet as pq
 from jsonargparse import ArgumentParser, Namespace
-from PIL import Image
 
 from . import console
 from .crop import TEMPLATES, CropSpec, align_face, write_png
@@ -22,7 +21,7 @@ from .errors import ImageError, UsageError
 from .eyeline import AlignmentRefusedError
 from .files import printable, replacing
 from .find import Choice, choose_faces, find_faces
-from .image import load_image
+from .image import image_suffixes, load_image
 from .landmarks import LANDMARKERS, open_landmarker
 from .quality import measure
 
@@ -151,8 +150,7 @@ def _map(
 
 def _list_files(paths: Sequence[Path], out: Path) -> Iterable[Path]:
     """Yield the pictures of each path, those of a folder sorted, without what lies in `out`; a named file as it is."""
-    Image.init()
-    suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    suffixes = image_suffixes()
     seen = set()
     for path in paths:
         if not path.exists():

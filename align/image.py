@@ -15,6 +15,14 @@ MAX_PIXELS = 178_000_000
 """A larger picture is refused: decoded it would take more than 500 MB. Pillow's own limit lies just above."""
 
 
+def image_suffixes() -> frozenset[str]:
+    """List the suffixes, lower case with the dot, of the pictures that are taken from a folder."""
+    Image.init()
+    videos = {"MPEG"}  # Pillow knows the name, but decodes none
+    known = Image.registered_extensions().items()
+    return frozenset(suffix for suffix, kind in known if kind in Image.OPEN and kind not in videos)
+
+
 def load_image(source: str | Path | bytes) -> NDArray[np.uint8]:
     """Read a picture as uint8 RGB, turned upright as its EXIF orientation says.
 

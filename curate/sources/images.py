@@ -4,9 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from PIL import Image
-
-from align import load_image
+from align import image_suffixes, load_image
 
 from ..config import Source
 from ..frames import StillReader
@@ -17,9 +15,7 @@ IMAGES_PER_UNIT = 64
 
 def list_units(source: Source, number: int, root: Path, out: Path) -> Iterator[Unit]:
     """Yield a unit for each `IMAGES_PER_UNIT` images."""
-    Image.init()
-    readable = frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN)
-    items = make_items(source, root, list_files(source, root, readable, out))
+    items = make_items(source, root, list_files(source, root, image_suffixes(), out))
     for batch, some in enumerate(in_batches(items, IMAGES_PER_UNIT)):
         yield Unit(f"{number:02d}-{batch:06d}", some, stamp([item.path for item in some]))
 

@@ -91,7 +91,8 @@ def list_files(source: Source, root: Path, suffixes: frozenset[str], out: Path) 
         found = []
         expected = "a file, a folder or a glob"
     inside = out.resolve()
-    wanted = (path for path in found if path.is_file() and not path.name.startswith("."))
+    there = (path for path in found if path.is_file() or path.is_symlink())  # a broken link is recorded as missing
+    wanted = (path for path in there if not path.name.startswith(".") and not path.is_dir())
     files = sorted(path for path in wanted if inside not in path.resolve().parents)
     if not files:
         raise UsageError(f"source {whole}: expected {expected} (found none); check the path and --root")
@@ -132,7 +133,7 @@ def in_batches(items: Sequence[Item], size: int) -> Iterator[tuple[Item, ...]]:
 
 def stamp(files: Sequence[Path]) -> tuple[tuple[str, int, int], ...]:
     """Take name, size and time of last change of each file."""
-    stats = [(path.name, path.stat()) for path in files]
+    stats = [(path.name, path.stat() if path.exists() else path.lstat()) for path in files]
     return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
 

@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 import align.cli
 import curate.cli
 from curate.registry import load_dataset
+from tests.videos import shorten
 
 ROOT = Path(__file__).resolve().parents[2]
 GENERATED = ROOT / "docs" / "reference"
@@ -89,6 +91,32 @@ def test_readmes_registry_is_valid(tmp_path: Path) -> None:
     assert block is not None
     (tmp_path / "datasets.toml").write_text(block[1])
     assert load_dataset("drivers").sample.every == 5
+
+
+def _readme_command(start: str) -> list[str]:
+    (command,) = {command for command in commands_of(ROOT / "README.md") if command.startswith(start)}
+    return shlex.split(command)
+
+
+def test_readmes_commands_for_your_own_videos_and_photos_run(
+    astronaut: np.ndarray, clips: Path, tmp_path: Path
+) -> None:
+    """The registry, the command and the Python of README, on a short clip laid out as they say."""
+    readme = (ROOT / "README.md").read_text()
+    shorten(clips / "carphone_pristine.mp4", tmp_path / "clips" / "anna" / "1.mp4", 12)
+    (tmp_path / "labels.csv").write_text("source,start_s,end_s,label\nclips/anna/1.mp4,0,9,happy\n")
+    (tmp_path / "datasets.toml").write_text(re.search(r"```toml\n(.*?)```", readme, flags=re.DOTALL)[1])
+    done = subprocess.run(_readme_command("eyeline-curate run drivers"), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    names: dict[str, pd.DataFrame] = {}
+    exec(re.search(r"```python\n(import curate.*?)```", readme, flags=re.DOTALL)[1], names)  # noqa: S102
+    assert set(names["rows"]["subject"]) == {"anna"}
+    assert set(names["kept"]["label"]) == {"happy"}
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(astronaut).save(tmp_path / "photos" / "a.png")
+    done = subprocess.run(_readme_command("eyeline-align run photos"), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "aligned").glob("*.png"))) == 1
 
 
 def test_readmes_python_runs(astronaut: np.ndarray, tmp_path: Path) -> None:

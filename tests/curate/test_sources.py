@@ -59,6 +59,16 @@ def test_a_path_that_matches_nothing_is_refused(folder: Path, path: str, sentenc
     assert str(folder / path) in str(caught.value)
 
 
+def test_a_folder_of_pictures_leaves_videos_alone_and_keeps_broken_links(folder: Path) -> None:
+    (folder / "clip.mpg").write_bytes(b"video")
+    (folder / "gone.png").symlink_to(folder / "nowhere.png")
+    items = _items(Source("images", "."), folder)
+    assert [item.source for item in items if "/" not in item.source] == ["gone.png"]
+    with open_item(next(item for item in items if item.source == "gone.png"), 1) as reader:
+        assert list(reader) == []
+    assert "no such file" in reader.error
+
+
 def test_a_package_that_is_not_installed_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the package 'no_such_package' to ship it"):
         _items(Source("videos", "a.mp4", package="no_such_package"), tmp_path)
