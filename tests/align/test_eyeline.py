@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -69,6 +70,22 @@ def test_the_warp_does_not_alias(reduction: float) -> None:
     beyond = np.maximum(r[:, None], r[None, :]) > 1.3 / reduction  # finer than the crop's pixels can carry
     beyond &= np.maximum(r[:, None], r[None, :]) < 0.9
     assert np.abs(small[beyond] - 127.5).mean() <= 0.01 * 180
+
+
+@pytest.mark.parametrize("scale", [0.15, 0.4, 0.8, 1.5, 2.5])
+@pytest.mark.parametrize("degrees", [0, 17])
+def test_looking_only_at_what_the_crop_shows_changes_no_pixel(
+    astronaut: np.ndarray, scale: float, degrees: float
+) -> None:
+    """The warp smooths and reads a part of the picture; the whole picture smoothed and warped gives the same."""
+    matrix = cv2.getRotationMatrix2D((225.0, 120.0), degrees, scale)
+    matrix[:, 2] += np.array([20, 20]) - (225, 120)
+    smooth = astronaut
+    if scale < 1:
+        smooth = cv2.GaussianBlur(astronaut, (0, 0), 0.5 * np.sqrt(1 / scale**2 - 1), borderType=cv2.BORDER_REPLICATE)
+    flags = cv2.INTER_LINEAR if scale < 1 else cv2.INTER_CUBIC
+    expected = cv2.warpAffine(smooth, matrix, (40, 40), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    assert np.abs(warp(astronaut, matrix, (40, 40)).astype(int) - expected).max() <= 1
 
 
 @pytest.mark.parametrize("border", ["replicate", "reflect", "black"])

@@ -7,6 +7,7 @@ import pytest
 
 import align
 from align import UsageError
+from align.landmarks import locate
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,13 @@ def test_the_astronaut_has_one_face_with_eyes_by_anatomy(face: align.Face) -> No
     assert face.eyes is not None
     assert face.eyes.left == pytest.approx((203.5, 101), abs=2)  # the pupils, read off the enlarged photo
     assert face.eyes.right == pytest.approx((246, 103), abs=2)
+
+
+def test_two_passes_are_made_unless_told_otherwise(astronaut: np.ndarray, face: align.Face) -> None:
+    luma = cv2.cvtColor(astronaut, cv2.COLOR_RGB2GRAY)
+    landmarker = align.open_landmarker("dlib5")
+    assert face.eyes == locate(luma, face, landmarker, passes=2).eyes
+    assert face.eyes != locate(luma, face, landmarker, passes=1).eyes
 
 
 def test_a_picture_without_a_face_gives_an_empty_list() -> None:
@@ -61,8 +69,6 @@ def test_the_second_pass_lowers_the_roll_error(photos: Path) -> None:
     errors = {1: [], 2: []}
     landmarker = align.open_landmarker("dlib5")
     detector = align.open_detector("hog")
-    from align.landmarks import locate
-
     for path in sorted((photos / "london").glob("*_03.jpg"))[:6]:
         image = cv2.cvtColor(align.load_image(path), cv2.COLOR_RGB2GRAY)
         upright = locate(image, detector.detect(image)[0], landmarker)
