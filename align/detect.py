@@ -3,7 +3,7 @@
 import difflib
 from functools import lru_cache
 from importlib import import_module
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,14 +40,18 @@ def open_detector(name: str) -> Detector:
         UsageError: There is no such detector.
         ModelError: Its model file is missing or wrong.
     """
-    require_known("detector", name, DETECTORS)
-    detector: Detector = import_module(f".detectors.{DETECTORS[name]}", __package__).open()
+    detector: Detector = open_adapter("detector", "detectors", name, DETECTORS)
     return detector
 
 
-def require_known(what: str, name: str, known: dict[str, str]) -> None:
-    """Refuse a name that is not in `known` with the nearest ones."""
+def open_adapter(what: str, folder: str, name: str, known: dict[str, str]) -> Any:
+    """Import the module that `known` names for `name` from `align.<folder>`, and open it.
+
+    Raises:
+        UsageError: There is no such name; the nearest ones are offered.
+    """
     if name not in known:
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise UsageError(f"{what} must be one of {', '.join(sorted(known))} (got {name!r}){hint}")
+    return import_module(f".{folder}.{known[name]}", __package__).open()

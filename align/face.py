@@ -49,14 +49,6 @@ class Box:
         """Give the box as the columns of a table."""
         return {"box_x": self.x, "box_y": self.y, "box_w": self.w, "box_h": self.h}
 
-    def iou(self, other: "Box") -> float:
-        """Intersection over union with `other`, 0 to 1."""
-        width = min(self.x + self.w, other.x + other.w) - max(self.x, other.x)
-        height = min(self.y + self.h, other.y + other.h) - max(self.y, other.y)
-        if width <= 0 or height <= 0:
-            return 0.0
-        return width * height / (self.area + other.area - width * height)
-
 
 @dataclass(frozen=True, slots=True)
 class Eyes:

@@ -3,7 +3,6 @@
 import math
 from dataclasses import replace
 from functools import lru_cache
-from importlib import import_module
 from typing import Protocol
 
 import cv2
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .crop import warp
-from .detect import require_known
+from .detect import open_adapter
 from .eyeline import invert, transform_points
 from .face import Box, Eyes, Face
 
@@ -50,8 +49,7 @@ def open_landmarker(name: str) -> Landmarker:
         UsageError: There is no such landmarker.
         ModelError: Its model file is missing or wrong.
     """
-    require_known("landmarks", name, LANDMARKERS)
-    landmarker: Landmarker = import_module(f".landmarkers.{LANDMARKERS[name]}", __package__).open()
+    landmarker: Landmarker = open_adapter("landmarks", "landmarkers", name, LANDMARKERS)
     return landmarker
 
 

@@ -67,7 +67,7 @@ def union_groups(*keys: Values) -> _Ints:
     codes = [pd.factorize(np.asarray(key, object), sort=True)[0].astype(np.int64) for key in keys]
     offsets = np.cumsum([count, *(code.max(initial=-1) + 1 for code in codes)])
     rows = np.concatenate([np.flatnonzero(code >= 0) for code in codes])
-    nodes = np.concatenate([code[code >= 0] + offset for code, offset in zip(codes, offsets, strict=False)])
+    nodes = np.concatenate([code[code >= 0] + offset for code, offset in zip(codes, offsets[:-1], strict=True)])
     edges = coo_array((np.ones(len(rows), np.int8), (rows, nodes)), shape=(offsets[-1], offsets[-1]))
     component = connected_components(edges, directed=False)[1][:count] if count else np.empty(0, np.int64)
     found, component = np.unique(component, return_inverse=True)

@@ -56,9 +56,6 @@ class AugmentSpec:
             raise UsageError(f"data.augment.min_side_px must be an integer >= 1 (got {self.min_side_px})")
 
 
-NO_AUGMENT = AugmentSpec(**dict.fromkeys((f.name for f in fields(AugmentSpec)), 0) | {"min_side_px": 1})
-
-
 class Augment:
     """Draws and applies the augmentation of a batch.
 

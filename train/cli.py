@@ -1,6 +1,5 @@
 """`eyeline-train`: fit, validate, test and predict over a curated set, as flags or YAML."""
 
-import json
 import sys
 from collections.abc import Sequence
 from importlib.resources import files
@@ -263,12 +262,12 @@ def _show(cli: EyelineTrainCLI) -> None:
         checkpoint = str(cli.run_folder / "checkpoints" / "last.ckpt")
         result = {**metrics, "files": {"checkpoint": checkpoint, "logs": str(cli._folder())}}  # noqa: SLF001 - same module
     if cli._options.json:  # noqa: SLF001 - same module
-        sys.stdout.write(json.dumps(result) + "\n")
+        console.emit_json(result)
         return
     if "classes" in result:
-        sys.stdout.write(table(result) + "\n")
+        console.emit_text(table(result))
     for name, path in result.get("files", {}).items():
-        sys.stdout.write(f"{name}: {path}\n")
+        console.emit_text(f"{name}: {path}")
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -12,6 +12,8 @@ from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
 from pytorch_lightning.utilities import rank_zero_only
 
+from align import console
+
 _ADVICE = (
     r".*does not have many workers.*",  # the crops are in memory: there is nothing for a worker to do
     r".*is smaller than the logging interval.*",  # every epoch is logged
@@ -54,7 +56,7 @@ def quiet() -> Iterator[None]:
 @rank_zero_only
 def notice(text: str) -> None:
     """Say one line on stderr, on the first rank."""
-    sys.stderr.write(f"eyeline-train: {text}\n")
+    console.notice(f"note: {text}")
 
 
 class EpochLines(pl.Callback):

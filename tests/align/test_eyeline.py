@@ -47,11 +47,6 @@ def test_a_box_that_is_none_is_refused(bad: dict[str, float]) -> None:
         Box(**{"x": 0.0, "y": 0.0, "w": 1.0, "h": 1.0, **bad})
 
 
-def test_iou_of_boxes() -> None:
-    assert Box(0, 0, 2, 2).iou(Box(1, 1, 2, 2)) == pytest.approx(1 / 7)
-    assert Box(0, 0, 2, 2).iou(Box(5, 5, 2, 2)) == 0
-
-
 def _zone_plate(side: int) -> np.ndarray:
     """A chirp whose frequency grows from the middle to the Nyquist limit at the edge."""
     r = np.arange(side) - (side - 1) / 2

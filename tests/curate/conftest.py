@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.curate.report_sets import face, flip
 from tests.curate.small import run_small
 from tests.videos import shorten
 
@@ -44,3 +45,20 @@ def made(small_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("made") / "set"
     assert run_small(small_root, out) == 3  # one photo is broken
     return out
+
+
+@pytest.fixture
+def rows():
+    """Give 60 rows: kept, dropped for five reasons, on three sides."""
+    made = [face(n, split="train" if n < 40 else "val" if n < 50 else "test") for n in range(60)]
+    for n in (3, 13, 23):
+        made[n] |= {"drop_reason": "blurred", "sharpness": 4.0, "repeat": None}
+    for n in (5, 6):
+        bits = 31 if n == 5 else 9
+        made[n] |= {"drop_reason": "duplicate", "duplicate_of": "f000004", "hash": flip(made[4]["hash"], bits)}
+    made[11] |= {"drop_reason": "over_cap", "repeat": 0, "label": "happy"}
+    for n in (21, 22, 44, 54):
+        nothing = dict.fromkeys(("crop", "score", "hash", "label", "sharpness", "roll_deg", "split", "repeat"))
+        made[n] |= nothing | {"drop_reason": "no_face"}
+    made[31] |= {"label": "sad", "repeat": 4}
+    return made

@@ -9,7 +9,6 @@ from scipy.ndimage import gaussian_filter
 
 from align import UsageError
 from train.augment import (
-    NO_AUGMENT,
     Augment,
     AugmentSpec,
     affine_matrices,
@@ -29,6 +28,10 @@ STRONG = AugmentSpec(
     low_resolution=0.7,
     min_side_px=4,
     blur=0.7,
+)
+
+NO_AUGMENT = AugmentSpec(
+    **dict.fromkeys((field.name for field in dataclasses.fields(AugmentSpec)), 0) | {"min_side_px": 1}
 )
 
 

@@ -2,7 +2,7 @@ import pytest
 import timm
 import torch
 
-from align import UsageError
+from align import ModelError, UsageError
 from train.backbones import BackboneSpec, create_backbone
 from train.backbones.base import Normalize, Preprocess
 
@@ -49,3 +49,18 @@ def test_normalize_travels_but_is_not_saved():
     x = torch.full((1, 3, 1, 1), 40, dtype=torch.uint8)
     assert normalize(x).flatten().tolist() == [15.0, 5.0, 2.0]
     assert normalize.double()(x).dtype == torch.float64
+
+
+@pytest.mark.parametrize("stage", [None, 2])
+def test_weights_that_cannot_be_had_are_the_hubs_doing_and_no_stages(monkeypatch, stage):
+    """The hub's client raises errors of many kinds; a RuntimeError among them is not about the stage."""
+    create = timm.create_model
+
+    def offline(name, *, pretrained, **options):
+        if pretrained:
+            raise RuntimeError("no route to the hub\nsecond line")
+        return create(name, pretrained=False, **options)
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    with pytest.raises(ModelError, match="from timm's hub \\(found: no route to the hub\\); check the connection"):
+        create_backbone(BackboneSpec("test_resnet", pretrained=True, stage=stage))

@@ -24,6 +24,11 @@ QUICK = [*TINY, "--trainer.accelerator", "cpu", "--trainer.max_epochs", "2", "--
 CPU = ["--trainer.accelerator", "cpu"]
 
 
+def flags(ckpt, root, folder):
+    """The flags that name a checkpoint, a set and a run's folder."""
+    return ["--ckpt_path", str(ckpt), "--data.root", str(root), "--trainer.default_root_dir", str(folder)]
+
+
 @pytest.fixture(scope="session")
 def run(faces_set, tmp_path_factory):
     """A finished run of `fit`: its folder."""
@@ -100,14 +105,7 @@ def test_predict_all_needs_no_labels(run, faces_set, tmp_path):
     write_manifest(tmp_path, rows)
     (tmp_path / "crops").symlink_to(faces_set / "crops")
     folder = tmp_path / "run"
-    args = [
-        "--ckpt_path",
-        str(checkpoint(run)),
-        "--data.root",
-        str(tmp_path),
-        "--trainer.default_root_dir",
-        str(folder),
-    ]
+    args = flags(checkpoint(run), tmp_path, folder)
     assert main(["predict", *args, *CPU]) == 0
     assert len(pd.read_csv(folder / "predict" / "predictions.csv")) == 48
 
@@ -125,14 +123,7 @@ def test_json_prints_one_result(run, faces_set, capsys):
 
 def test_the_command_lines_set_is_the_one_that_is_tested(run, tmp_path, capsys):
     write_set(tmp_path, {"test": {"face": 3}})
-    args = [
-        "--ckpt_path",
-        str(checkpoint(run)),
-        "--data.root",
-        str(tmp_path),
-        "--trainer.default_root_dir",
-        str(tmp_path),
-    ]
+    args = flags(checkpoint(run), tmp_path, tmp_path)
     assert main(["test", *args, *CPU, "--json"]) == 0
     captured = capsys.readouterr()
     result = json.loads(captured.out)

@@ -58,21 +58,32 @@ def build(name: str, pretrained: bool | None, stage: int | None) -> Backbone:  #
         UsageError: The network has no such stage.
         ModelError: Pretrained weights were asked for and timm cannot get them.
     """
+    net, features = _create_cut(name, stage)  # first without weights: what fails later is the hub's doing
+    if not pretrained:
+        return Backbone(net, features, _preprocess(name), pretrained=False)
     try:
-        net, features = _create(name, stage, pretrained=bool(pretrained))
-    except (IndexError, AssertionError, RuntimeError, NotImplementedError) as error:
-        if stage is None:
-            raise
-        raise UsageError(f"model.backbone.stage: timm cannot cut {name} after stage {stage}; leave it out") from error
+        net, features = _create(name, stage, pretrained=True)
     except Exception as error:  # the hub's client raises whatever its transport raises
-        if not pretrained:
-            raise
         first_line = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(
             f"backbone {name}: expected pretrained weights from timm's hub (found: {first_line}); "
             "check the connection, or set model.backbone.pretrained to false"
         ) from error
-    return Backbone(net, features, _preprocess(name), pretrained=bool(pretrained))
+    return Backbone(net, features, _preprocess(name), pretrained=True)
+
+
+def _create_cut(name: str, stage: int | None) -> tuple[nn.Module, int]:
+    """Make the network with random weights; a stage that it has not is refused.
+
+    Raises:
+        UsageError: The network has no such stage.
+    """
+    try:
+        return _create(name, stage, pretrained=False)
+    except (IndexError, AssertionError, RuntimeError) as error:  # timm has no one error for a stage that is not there
+        if stage is None:
+            raise
+        raise UsageError(f"model.backbone.stage: timm cannot cut {name} after stage {stage}; leave it out") from error
 
 
 def _preprocess(name: str) -> Preprocess:
