@@ -10,6 +10,8 @@ $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=24"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,demo]"
+	# without its dependencies: they are here already but for opencv-python, which needs the libGL of a desktop
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps "face-alignment>=1.5"
 	touch $(STAMP)
 
 # The commands of README's "The main job"; make prints each before it runs it.

@@ -16,20 +16,23 @@ from .face import Box, Eyes, Face
 from .files import printable, replacing, write_atomic
 
 if TYPE_CHECKING:
-    from .crop import TEMPLATES, Border, Crop, CropSpec, align_face, warp, write_png
+    from .crop import TEMPLATES, Border, Crop, CropSpec, Template, align_face, warp, write_png
     from .detect import DETECTORS, Detector, open_detector
     from .eyeline import AlignmentRefusedError
     from .find import Choice, choose_faces, find_faces
     from .image import image_suffixes, load_image
+    from .ladder import Search
     from .landmarks import LANDMARKERS, Landmarker, open_landmarker
-    from .models import MODELS, find_model, package_root
+    from .models import MODELS, find_model, model_sha256, package_root
     from .quality import Gates, Quality, measure
+    from .schemes import SCHEMES, Scheme
 
 _LAZY = {
     "TEMPLATES": "crop",
     "Border": "crop",
     "Crop": "crop",
     "CropSpec": "crop",
+    "Template": "crop",
     "align_face": "crop",
     "warp": "crop",
     "write_png": "crop",
@@ -42,21 +45,26 @@ _LAZY = {
     "find_faces": "find",
     "image_suffixes": "image",
     "load_image": "image",
+    "Search": "ladder",
     "LANDMARKERS": "landmarks",
     "Landmarker": "landmarks",
     "open_landmarker": "landmarks",
     "MODELS": "models",
     "find_model": "models",
+    "model_sha256": "models",
     "package_root": "models",
     "Gates": "quality",
     "Quality": "quality",
     "measure": "quality",
+    "SCHEMES": "schemes",
+    "Scheme": "schemes",
 }
 
 __all__ = [
     "DETECTORS",
     "LANDMARKERS",
     "MODELS",
+    "SCHEMES",
     "TEMPLATES",
     "AlignmentRefusedError",
     "Border",
@@ -73,6 +81,9 @@ __all__ = [
     "Landmarker",
     "ModelError",
     "Quality",
+    "Scheme",
+    "Search",
+    "Template",
     "UsageError",
     "align_face",
     "choose_faces",
@@ -81,6 +92,7 @@ __all__ = [
     "image_suffixes",
     "load_image",
     "measure",
+    "model_sha256",
     "open_detector",
     "open_landmarker",
     "package_root",

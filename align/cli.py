@@ -1,197 +1,140 @@
 """eyeline-align: pictures -> aligned faces, and a table of what was found in each."""
 
+import re
+import sys
+import time
+from argparse import SUPPRESS
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
-from functools import partial
-from hashlib import blake2b
-from multiprocessing import get_context
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from jsonargparse import ArgumentParser, Namespace
 
 from . import console
-from .crop import TEMPLATES, CropSpec, align_face, write_png
-from .detect import DETECTORS, open_detector
-from .errors import ImageError, UsageError
-from .eyeline import AlignmentRefusedError
-from .files import printable, replacing
-from .find import Choice, choose_faces, find_faces
-from .image import image_suffixes, load_image
-from .landmarks import LANDMARKERS, open_landmarker
-from .quality import measure
+from .batch import TABLE, Job, Outcome, Recipe, run
+from .crop import TEMPLATES, Anchor, Border, Colour, CropSpec
+from .detect import DETECTORS
+from .errors import UsageError
+from .files import printable
+from .find import Choice
+from .inputs import PathList, list_pictures
+from .ladder import Search
+from .landmarks import LANDMARKERS
+from .models_cli import add_models_command, run_models
+from .quality import Gates
 
-TABLE = "faces.parquet"
-
-_FLOATS = (
-    "box_x",
-    "box_y",
-    "box_w",
-    "box_h",
-    "score",
-    "roll_deg",
-    "interocular_px",
-    "sharpness",
-    "brightness",
-    "contrast",
-)
-_SCHEMA = pa.schema(
-    [
-        ("path", pa.string()),
-        ("face", pa.int32()),
-        ("crop", pa.string()),
-        *((name, pa.float32()) for name in _FLOATS),
-        ("detector", pa.string()),
-        ("eyes", pa.list_(pa.float32(), 4)),
-        ("landmarks", pa.list_(pa.float32())),
-        ("landmark_scheme", pa.string()),
-        ("matrix", pa.list_(pa.float32(), 6)),
-        ("drop_reason", pa.string()),
-        ("error", pa.string()),
-    ]
-)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How each picture is treated."""
-
-    detector: str
-    landmarks: str
-    crop: CropSpec
-    faces: Choice
-    out: Path
+_SHOWN_FAILURES = 10
 
 
 def main(args: list[str] | None = None) -> int:
     """Run `eyeline-align` with `args`, or those of the command line, and give its exit code."""
     parsed = make_parser().parse_args(args)
-    return console.run_command(lambda: _run(parsed.run))
+    chosen = parsed[parsed.subcommand]
+    return console.run_command(lambda: _COMMANDS[parsed.subcommand](chosen))
 
 
 def make_parser() -> ArgumentParser:
     """Make the parser; the reference is generated from it."""
-    run = ArgumentParser()
-    run.add_argument("paths", nargs="+", type=Path, help="pictures, or folders of pictures")
-    run.add_argument("--out", type=Path, required=True, help="where the crops and faces.parquet are written")
-    run.add_argument("--detector", choices=sorted(DETECTORS), default="hog", help="what finds the faces")
-    run.add_argument("--landmarks", choices=sorted(LANDMARKERS), default="dlib5", help="what finds the eyes")
-    run.add_argument("--template", choices=sorted(TEMPLATES), default="tight", help="where the eyes stand in the crop")
-    run.add_argument("--size", type=int, default=224, help="width and height of a crop in pixels")
-    run.add_argument("--faces", choices=list(get_args(Choice)), default="all", help="which faces of a picture")
-    run.add_argument("--workers", type=int, default=1, help="processes")
-    run.add_argument("--json", action="store_true", help="print one JSON result instead of a table")
     parser = ArgumentParser(prog="eyeline-align", description=__doc__)
-    parser.add_subcommands(required=True).add_subcommand("run", run, help="align and crop the faces of pictures")
+    commands = parser.add_subcommands(required=True)
+    commands.add_subcommand("run", _run_parser(), help="align and crop the faces of pictures; running it again resumes")
+    add_models_command(commands)
     return parser
 
 
-def align_file(path: Path, recipe: Recipe) -> list[dict[str, Any]]:
-    """Align and write the faces of one picture.
-
-    Args:
-        path: The picture.
-        recipe: How.
-
-    Returns:
-        A row a face; one row where there is no face, or where the picture cannot be read.
-    """
-    try:
-        image = load_image(path)
-    except ImageError as error:
-        return [{"path": printable(path), "drop_reason": "corrupt", "error": str(error)}]
-    found = find_faces(image, recipe.detector, recipe.landmarks)
-    rows = []
-    for number, face in enumerate(choose_faces(found, recipe.faces, *image.shape[:2])):
-        row = {"path": printable(path), "face": number, **face.record()}
-        try:
-            crop = align_face(image, face, recipe.crop)
-        except AlignmentRefusedError as refusal:
-            rows.append(row | {"drop_reason": refusal.reason})
-            continue
-        row["crop"] = f"{printable(path.stem)[:80]}-{_digest(path)}-{number:02d}.png"
-        write_png(recipe.out / row["crop"], crop.image)
-        rows.append(row | {"matrix": crop.matrix.ravel().tolist(), **asdict(measure(crop.image))})
-    return rows or [{"path": printable(path), "drop_reason": "no_face"}]
+def _run_parser() -> ArgumentParser:
+    run_ = ArgumentParser()
+    add = run_.add_argument
+    # SUPPRESS: any other default of a positional would win over the paths of a --config
+    add(
+        "paths",
+        nargs="*",
+        type=str,
+        default=SUPPRESS,
+        help="pictures, folders, quoted globs; - reads a list from stdin",
+    )
+    add("--config", action="config", help="a YAML file with any of these options; flags after it win")
+    add("--out", type=Path, required=True, help="where the crops and faces.parquet are written; never read as input")
+    add("-0", "--null", action="store_true", help="the paths of the list on stdin end with NUL, not with a line break")
+    add("--detector", choices=sorted(DETECTORS), default="hog", help="what finds the faces")
+    add("--landmarks", choices=sorted(LANDMARKERS), default="dlib5", help="what finds the eyes")
+    add("--search", choices=["first", "every"], default="first", help="stop at the first view with faces, or merge all")
+    add("--template", choices=sorted(TEMPLATES), default="tight", help="where the eyes stand in the crop")
+    add("--size", type=int | str, default=224, help="pixels of a crop: one number, or WIDTHxHEIGHT such as 96x128")
+    add("--border", choices=list(get_args(Border)), default="replicate", help="what is shown beyond the picture")
+    add("--colour", choices=list(get_args(Colour)), default="rgb", help="channels of a crop")
+    add(
+        "--anchor", choices=list(get_args(Anchor)), default="eyes", help="what the template holds: eyes, or five points"
+    )
+    add("--faces", choices=list(get_args(Choice)), default="all", help="which faces of a picture")
+    add("--models", type=Path | None, default=None, help="a folder of model files that is looked at first")
+    add(
+        "--device",
+        type=str,
+        default="cpu",
+        help="where the networks run: cpu, or cuda; landmarks of dlib stay on the CPU",
+    )
+    add("--workers", type=int, default=1, help="processes")
+    add("--json", action="store_true", help="print one JSON result instead of a table")
+    run_.add_class_arguments(Gates, "gates", help="what drops a face; null lets everything through")
+    return run_
 
 
 def _run(args: Namespace) -> int:
-    recipe = Recipe(args.detector, args.landmarks, CropSpec(args.template, args.size), args.faces, args.out)
     if args.workers < 1:
         raise UsageError(f"--workers must be 1 or more (got {args.workers})")
-    open_detector(recipe.detector)
-    open_landmarker(recipe.landmarks)  # a missing model is one error, not one a picture
-    files = list(_list_files(args.paths, args.out.resolve()))
-    _make_folder(args.out)
-    rows: list[dict[str, Any]] = []
+    crop = CropSpec(args.template, _size(args.size), args.border, args.colour, args.anchor)
+    gates = Gates(**vars(args.gates))
+    search = Search(every=args.search == "every")
+    recipe = Recipe(args.detector, args.landmarks, crop, gates, args.faces, search, args.device, args.models)
+    piped = PathList(sys.stdin.buffer, null=args.null)
+    pictures, skipped = list_pictures(args.get("paths", []), args.out, piped)
+    begun = time.monotonic()
     with console.progress_bar() as bar:
-        task = bar.add_task("pictures", total=len(files), note="")
-        for found in _map(partial(align_file, recipe=recipe), files, args.workers):
-            rows.extend(found)
-            bar.advance(task)
-    with replacing(args.out / TABLE) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), temporary)
-    return _show(rows, files, args)
+        task = bar.add_task("pictures", total=len(pictures), note="")
+        job = Job(pictures, recipe, args.out, args.workers)
+        outcome = run(job, lambda done: bar.update(task, completed=done))
+    if skipped:
+        console.notice(f"not read, because they lie in {printable(args.out)}: {skipped:,} files or folders")
+    return _show(outcome, args, len(pictures), time.monotonic() - begun)
 
 
-def _map(
-    function: "partial[list[dict[str, Any]]]", files: Sequence[Path], workers: int
-) -> Iterable[list[dict[str, Any]]]:
-    if workers == 1:
-        yield from map(function, files)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(function, files, chunksize=8)
+_COMMANDS: dict[str, Callable[[Namespace], int]] = {"run": _run, "models": run_models}
 
 
-def _list_files(paths: Sequence[Path], out: Path) -> Iterable[Path]:
-    """Yield the pictures of each path, those of a folder sorted, without what lies in `out`; a named file as it is."""
-    suffixes = image_suffixes()
-    seen = set()
-    for path in paths:
-        if not path.exists():
-            raise UsageError(f"{printable(path)}: expected a picture or a folder (no such file)")
-        inside = [path]
-        if path.is_dir():
-            found = (p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
-            inside = sorted(p for p in found if out not in p.resolve().parents)
-        if not inside:
-            raise UsageError(f"{printable(path)}: expected a folder with pictures (found none)")
-        for file in inside:
-            if file not in seen:
-                seen.add(file)
-                yield file
+def _size(text: int | str) -> int | tuple[int, int]:
+    """Read `224` or `96x128`.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    found = re.fullmatch(r"([0-9]+)(?:x([0-9]+))?", str(text), re.ASCII)
+    if not found:
+        raise UsageError(f"--size must be a number of pixels or WIDTHxHEIGHT such as 96x128 (got {text!r})")
+    return int(found[1]) if found[2] is None else (int(found[1]), int(found[2]))
 
 
-def _make_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"{out}: expected a folder that can be written ({error.strerror}); choose another --out"
-        ) from None
-
-
-def _digest(path: Path) -> str:
-    """Digest the path, so that no two pictures of one name write to one file."""
-    return blake2b(str(path).encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
-
-
-def _show(rows: Sequence[dict[str, Any]], files: Sequence[Path], args: Namespace) -> int:
-    outcomes = Counter(row.get("drop_reason") or "aligned" for row in rows)
-    failed = [row["error"] for row in rows if row.get("error")]
-    result = {"pictures": len(files), "outcomes": dict(outcomes), "failed": failed, "table": str(args.out / TABLE)}
+def _show(outcome: Outcome, args: Namespace, pictures: int, seconds: float) -> int:
+    """Print what became of the pictures; give the exit code."""
+    table = printable(args.out / TABLE)
+    outcomes = Counter(reason or "aligned" for reason in outcome.table["drop_reason"].to_pylist())
+    failed = [error for error in outcome.table["error"].to_pylist() if error]
+    speed = (pictures - outcome.kept) / seconds
     if args.json:
+        result: dict[str, Any] = {"pictures": pictures, "outcomes": dict(outcomes), "failed": failed, "table": table}
+        result |= {"kept": outcome.kept, "removed": outcome.removed, "pictures_per_s": round(speed, 2)}
         console.emit_json(result)
     else:
-        console.emit_table(f"{len(files):,} pictures", ("outcome", "rows"), sorted(outcomes.items()))
-        console.emit_text(f"table: {args.out / TABLE}")
-    for message in failed:
+        console.emit_table(f"{pictures:,} pictures", ("outcome", "rows"), sorted(outcomes.items()))
+        told = f"{outcome.kept:,} pictures kept from an earlier run, " if outcome.kept else ""
+        told += f"{outcome.removed:,} crops of an earlier run removed, " if outcome.removed else ""
+        console.emit_text(f"{told}{speed:,.1f} pictures/s")
+        console.emit_text(f"table: {table}")
+    for message in failed[:_SHOWN_FAILURES]:
         console.notice(f"failed: {message}")
-    if failed and len(failed) == len(files):
+    if len(failed) > _SHOWN_FAILURES:
+        console.notice(f"failed: and {len(failed) - _SHOWN_FAILURES:,} more; see {table}")
+    if failed and len(failed) == pictures:
         return console.FAILED
     return console.DONE_WITH_FAILURES if failed else console.DONE

@@ -3,28 +3,61 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .colour import as_colour
 from .errors import UsageError
 from .eyeline import invert, require_alignable, similarity, transform_points
 from .face import Eyes, Face
 from .files import write_atomic
+from .schemes import SCHEMES
 
-Border = Literal["replicate", "reflect", "black"]
-_BORDERS = {"replicate": cv2.BORDER_REPLICATE, "reflect": cv2.BORDER_REFLECT_101, "black": cv2.BORDER_CONSTANT}
+Border = Literal["replicate", "reflect", "constant"]
+_BORDERS = {"replicate": cv2.BORDER_REPLICATE, "reflect": cv2.BORDER_REFLECT_101, "constant": cv2.BORDER_CONSTANT}
 
-TEMPLATES: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
+Colour = Literal["rgb", "grey"]
+Anchor = Literal["eyes", "five"]
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Template:
+    """Where a face stands in a crop, as shares of its width and height.
+
+    Attributes:
+        eyes: The left and the right eye, at one height.
+        five: Left and right eye, tip of the nose, left and right corner of the mouth, where the template has them.
+    """
+
+    eyes: tuple[Point, Point]
+    five: tuple[Point, ...] = ()
+
+
+def _five_of(side: int, *points: Point) -> Template:
+    """Make a template from five points in pixels of a square; its eyes are brought to one height."""
+    five = tuple(((x + 0.5) / side, (y + 0.5) / side) for x, y in points)
+    height = (five[0][1] + five[1][1]) / 2
+    return Template(((five[0][0], height), (five[1][0], height)), five)
+
+
+TEMPLATES: dict[str, Template] = {
     # brows to chin, cheek to cheek; no hair, no shirt: for expression
-    "tight": ((0.29, 0.25), (0.71, 0.25)),
-    # the whole face with some of what is around it: the eyes of the 112-px template of face recognition
-    # (Deng et al. 2019), (38.29, 51.70) and (73.53, 51.50), brought to one height
-    "arcface": ((0.3464, 0.4652), (0.6610, 0.4652)),
-}
-"""Name -> where the left and right eye stand, as shares of the crop's width and height."""
+    "tight": Template(((0.29, 0.25), (0.71, 0.25))),
+    # the whole face with some of what is around it: the 112-px template of face recognition (Deng et al. 2019)
+    "arcface": _five_of(
+        112, (38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)
+    ),
+    # the head with hair and neck: where the photos of FFHQ (Karras et al. 2019) have the five points, in 512 px
+    "ffhq": _five_of(
+        512, (192.98, 239.95), (318.90, 240.19), (256.63, 314.02), (201.26, 371.41), (313.09, 371.15)
+    ),
+}  # fmt: skip
+"""Name -> where the face stands."""
 
 
 @dataclass(frozen=True)
@@ -33,26 +66,50 @@ class CropSpec:
 
     Attributes:
         template: A key of `TEMPLATES`.
-        size: Width and height in pixels.
-        border: What is shown where the crop leaves the picture.
+        size: Width and height in pixels: one number, or both.
+        border: What is shown where the crop leaves the picture; `constant` is black.
+        colour: `rgb`, or `grey` for one channel.
+        anchor: `eyes` puts the eyes exactly onto the template; `five` brings eyes, nose and mouth as near to it as a
+            similarity can, as face recognition does, and needs a landmarker that gives them.
     """
 
     template: str = "tight"
-    size: int = 224
+    size: int | tuple[int, int] = 224
     border: Border = "replicate"
+    colour: Colour = "rgb"
+    anchor: Anchor = "eyes"
 
     def __post_init__(self) -> None:
         if self.template not in TEMPLATES:
             raise UsageError(f"template must be one of {', '.join(TEMPLATES)} (got {self.template!r})")
-        if not isinstance(self.size, int) or not 8 <= self.size <= 4096:
-            raise UsageError(f"size must be a whole number of pixels from 8 to 4096 (got {self.size!r})")
-        if self.border not in _BORDERS:
-            raise UsageError(f"border must be one of {', '.join(_BORDERS)} (got {self.border!r})")
+        for name, value, known in (
+            ("border", self.border, _BORDERS),
+            ("colour", self.colour, get_args(Colour)),
+            ("anchor", self.anchor, get_args(Anchor)),
+        ):
+            if value not in known:
+                raise UsageError(f"{name} must be one of {', '.join(known)} (got {value!r})")
+        sides = (self.size,) * 2 if isinstance(self.size, int) else self.size
+        is_pair = isinstance(sides, tuple) and len(sides) == 2
+        if not is_pair or not all(isinstance(side, int) and 8 <= side <= 4096 for side in sides):
+            raise UsageError(f"size must be a whole number of pixels from 8 to 4096, or two (got {self.size!r})")
+        if self.anchor == "five" and not TEMPLATES[self.template].five:
+            raise UsageError(f"template {self.template} has no five points; take another template, or anchor eyes")
+
+    @property
+    def width_height(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
 
     @property
     def eyes_px(self) -> NDArray[np.float64]:
         """Where the eyes stand in the crop: float64 [2, 2], left x, y, then right; pixel centres at integers."""
-        return np.array(TEMPLATES[self.template]) * self.size - 0.5
+        return np.array(TEMPLATES[self.template].eyes) * self.width_height - 0.5
+
+    @property
+    def five_px(self) -> NDArray[np.float64]:
+        """Where the five points stand in the crop: float64 [5, 2]."""
+        return np.array(TEMPLATES[self.template].five) * self.width_height - 0.5
 
 
 @dataclass(frozen=True)
@@ -60,7 +117,7 @@ class Crop:
     """An aligned face.
 
     Attributes:
-        image: uint8 [size, size, 3], RGB, or [size, size] where the picture was grey.
+        image: uint8 [height, width, 3], RGB, or [height, width] where it is grey.
         matrix: float64 [2, 3], source pixels -> crop pixels.
         eyes: The eyes in crop pixels.
     """
@@ -82,13 +139,24 @@ def align_face(image: NDArray[np.uint8], face: Face, spec: CropSpec | None = Non
         The crop, the matrix source -> crop, and the eyes in the crop.
 
     Raises:
-        AlignmentRefusedError: The face has no eyes, or shows a profile.
+        AlignmentRefusedError: The face has no eyes, shows a profile, or its geometry is no face's.
+        UsageError: `spec.anchor` is `five` and the landmarks lack some of the five points.
     """
     spec = spec or CropSpec()
     eyes = require_alignable(face)
-    matrix = similarity(eyes.xy, spec.eyes_px)
-    cut = warp(image, matrix, (spec.size, spec.size), spec.border)
-    return Crop(cut, matrix, Eyes.from_array(transform_points(matrix, eyes.xy)))
+    matrix = similarity(eyes.xy, spec.eyes_px) if spec.anchor == "eyes" else similarity(_five(face), spec.five_px)
+    cut = warp(image, matrix, spec.width_height, spec.border)
+    return Crop(as_colour(cut, colour=spec.colour == "rgb"), matrix, Eyes.from_array(transform_points(matrix, eyes.xy)))
+
+
+def _five(face: Face) -> NDArray[np.float64]:
+    scheme = SCHEMES.get(face.landmark_scheme or "")
+    if scheme is None or not scheme.five or face.landmarks is None:
+        raise UsageError(
+            f"anchor five needs eyes, nose and mouth (the landmarks are {face.landmark_scheme}); take landmarks dlib68 "
+            "or fan, or anchor eyes"
+        )
+    return scheme.five_points(face.landmarks)
 
 
 def warp(
@@ -137,6 +205,6 @@ def _needed(
 
 
 def write_png(path: Path, image: NDArray[np.uint8]) -> None:
-    """Write uint8 [H, W, 3], RGB, as a PNG whose bytes depend on the pixels alone, whole or not at all."""
-    encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
+    """Write uint8 [H, W, 3], RGB, or [H, W] as a PNG whose bytes depend on the pixels alone, whole or not at all."""
+    encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image)[1]
     write_atomic(path, encoded.tobytes())

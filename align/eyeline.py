@@ -12,6 +12,9 @@ MIN_INTEROCULAR_PER_BOX = 0.22
 MAX_INTEROCULAR_PER_BOX = 0.85
 """Eyes wider apart than this share of the box cannot be those of the face in it."""
 
+MAX_YAW_DEG = 55.0
+"""Beyond this yaw the base of the nose stands outside the eyes, and the far eye is hidden."""
+
 
 class AlignmentRefusedError(EyelineError):
     """Say why a face cannot be aligned by its eye line; `reason` is the short name that a record keeps."""
@@ -25,39 +28,54 @@ def require_alignable(face: Face) -> Eyes:
     """Give the eyes of a face whose eye line can be trusted.
 
     Raises:
-        AlignmentRefusedError: There are no eyes, or they are too close together or too far apart for the box.
+        AlignmentRefusedError: There are no eyes; they are too close together, or the nose too far to one side, as in a
+            profile; or they are too far apart for the box, or above one another's nose: no face looks so.
     """
     if face.eyes is None:
-        raise AlignmentRefusedError("face: expected eyes (found none); run a landmarker first", "profile")
-    share = face.eyes.interocular_px / face.box.w
-    if not MIN_INTEROCULAR_PER_BOX <= share <= MAX_INTEROCULAR_PER_BOX:
+        raise AlignmentRefusedError("face: expected eyes (found none); run a landmarker first", "no_eyes")
+    width = face.box.h if abs(face.turn_deg) == 90 else face.box.w
+    share = face.eyes.interocular_px / width
+    if share > MAX_INTEROCULAR_PER_BOX:
         raise AlignmentRefusedError(
-            f"face: expected eyes {MIN_INTEROCULAR_PER_BOX} to {MAX_INTEROCULAR_PER_BOX} box widths apart "
-            f"(found {share:.2f}): a profile or a false detection",
+            f"face: expected eyes at most {MAX_INTEROCULAR_PER_BOX} box widths apart (found {share:.2f}): no face",
+            "implausible",
+        )
+    if face.nose_drop is not None and face.nose_drop <= 0:
+        raise AlignmentRefusedError(
+            f"face: expected the nose below the eyes (found it {-face.nose_drop:.2f} eye distances above): no face",
+            "implausible",
+        )
+    if share < MIN_INTEROCULAR_PER_BOX or abs(face.yaw_deg or 0.0) > MAX_YAW_DEG:
+        raise AlignmentRefusedError(
+            f"face: expected eyes at least {MIN_INTEROCULAR_PER_BOX} box widths apart and at most {MAX_YAW_DEG:g} "
+            f"degrees of yaw (found {share:.2f} and {face.yaw_deg or 0.0:.0f}): a profile",
             "profile",
         )
     return face.eyes
 
 
 def similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Solve the rotation, scale and shift that move two points exactly onto two others.
+    """Solve the rotation, scale and shift that bring points nearest to others; two points exactly.
+
+    The sum of squared distances is least; a mirror image is never taken (Umeyama 1991, in complex numbers).
 
     Args:
-        source: float64 [2, 2], two points, x and y.
-        target: float64 [2, 2], where they go.
+        source: float64 [N, 2], two points or more, x and y.
+        target: float64 [N, 2], where they go.
 
     Returns:
         float64 [2, 3], source -> target.
 
     Raises:
-        ValueError: The two source points are one.
+        ValueError: The source points are one.
     """
-    a, b = (complex(*row) for row in source)
-    c, d = (complex(*row) for row in target)
-    if a == b:
+    a, b = source[:, 0] + 1j * source[:, 1], target[:, 0] + 1j * target[:, 1]
+    spread_a, spread_b = a - a.mean(), b - b.mean()
+    size = np.vdot(spread_a, spread_a).real
+    if not size > 0:
         raise ValueError(f"similarity needs two different points (got {source.tolist()})")
-    turn = (d - c) / (b - a)
-    shift = c - turn * a
+    turn = np.vdot(spread_a, spread_b) / size
+    shift = b.mean() - turn * a.mean()
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 

@@ -10,6 +10,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from .schemes import SCHEMES
+
+NOSE_DEPTH = 0.38
+"""How far the base of the nose stands before the eye centres, in eye distances: 24 of 63 mm on an adult's mean face."""
+
 
 def _require_finite(what: str, values: tuple[float, ...]) -> None:
     if not all(math.isfinite(value) for value in values):
@@ -44,6 +49,13 @@ class Box:
     def xyxy(self) -> tuple[float, float, float, float]:
         """Left, top, right and bottom edge."""
         return self.x, self.y, self.x + self.w, self.y + self.h
+
+    def iou(self, other: "Box") -> float:
+        """Intersection over union with another box, 0 to 1."""
+        width = min(self.x + self.w, other.x + other.w) - max(self.x, other.x)
+        height = min(self.y + self.h, other.y + other.h) - max(self.y, other.y)
+        shared = max(width, 0.0) * max(height, 0.0)
+        return shared / (self.area + other.area - shared)
 
     def record(self) -> dict[str, float]:
         """Give the box as the columns of a table."""
@@ -94,6 +106,8 @@ class Face:
         score: The detector's own score; higher is surer, its scale is the detector's.
         detector: Name of the detector.
         scale: The factor by which the picture was resized when the detector hit.
+        turn_deg: The roll that was taken out of the picture when the detector hit: 0 for an upright head, 90 for one
+            that lies with its crown to the right.
         eyes: Eye centres, or None where the landmarker gave none.
         landmarks: float64 [N, 2], every point that the landmarker gave, x and y in source pixels.
         landmark_scheme: Name of the points' order, for example `dlib5`.
@@ -103,9 +117,38 @@ class Face:
     score: float
     detector: str
     scale: float = 1.0
+    turn_deg: int = 0
     eyes: Eyes | None = None
     landmarks: NDArray[np.float64] | None = None
     landmark_scheme: str | None = None
+
+    @property
+    def yaw_deg(self) -> float | None:
+        """The turn of the head about its vertical, estimated from how far the nose stands aside; None without points.
+
+        Positive where the nose points to the image's right. Under weak perspective the base of the nose, `NOSE_DEPTH`
+        before the eyes, moves aside by depth * sin(yaw) while the eyes close up by cos(yaw).
+        """
+        nose = self._nose()
+        return None if nose is None else math.degrees(math.atan(nose[0] / NOSE_DEPTH))
+
+    @property
+    def nose_drop(self) -> float | None:
+        """How far the base of the nose stands below the eye line, in eye distances; None without points."""
+        nose = self._nose()
+        return None if nose is None else nose[1]
+
+    def _nose(self) -> tuple[float, float] | None:
+        """Give the base of the nose from the middle of the eyes, along and across their line, in eye distances."""
+        if self.eyes is None or self.landmarks is None or self.landmark_scheme not in SCHEMES:
+            return None
+        left, right = self.eyes.xy
+        across = complex(*(right - left))
+        if across == 0:
+            return None
+        nose = SCHEMES[self.landmark_scheme].corner_points(self.landmarks)[4]
+        offset = complex(*(nose - (left + right) / 2)) / across
+        return offset.real, offset.imag
 
     def record(self) -> dict[str, Any]:
         """Give what is known of the face as the columns of a table; eyes and landmarks as flat lists of x and y."""
@@ -113,6 +156,8 @@ class Face:
             **self.box.record(),
             "score": self.score,
             "detector": self.detector,
+            "scale": self.scale,
+            "turn_deg": self.turn_deg,
             "landmark_scheme": self.landmark_scheme,
         }
         if self.landmarks is not None:
@@ -122,5 +167,6 @@ class Face:
                 "eyes": self.eyes.xy.ravel().tolist(),
                 "roll_deg": self.eyes.roll_deg,
                 "interocular_px": self.eyes.interocular_px,
+                "yaw_deg": self.yaw_deg,
             }
         return columns

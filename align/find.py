@@ -3,12 +3,13 @@
 import math
 from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .colour import as_colour
 from .detect import Detector, open_detector
 from .face import Face
+from .ladder import Search
 from .landmarks import Landmarker, locate, open_landmarker
 
 Choice = Literal["largest", "central", "all"]
@@ -16,14 +17,18 @@ Choice = Literal["largest", "central", "all"]
 
 
 def find_faces(
-    image: NDArray[np.uint8], detector: str | Detector = "hog", landmarks: str | Landmarker = "dlib5"
+    image: NDArray[np.uint8],
+    detector: str | Detector = "hog",
+    landmarks: str | Landmarker = "dlib5",
+    search: Search | None = None,
 ) -> list[Face]:
     """Find the faces of a picture with their eyes and landmarks.
 
     Args:
-        image: uint8 [H, W, 3], RGB, or [H, W], luma. Both models see the luma alone.
-        detector: A name (`hog`) or an opened detector.
-        landmarks: A name (`dlib5`) or an opened landmarker.
+        image: uint8 [H, W, 3], RGB, or [H, W], luma. dlib's models see the luma alone; the others make do with it.
+        detector: A key of `DETECTORS`, for example `hog`, or an opened detector.
+        landmarks: A key of `LANDMARKERS`, for example `dlib5`, or an opened landmarker.
+        search: How hard to look; `Search()` when left out.
 
     Returns:
         The faces, best first, in source pixels; [] when there is none.
@@ -36,11 +41,8 @@ def find_faces(
         raise ValueError(f"image must be uint8 [H, W, 3] or [H, W] (got {image.dtype} {list(image.shape)})")
     detector = open_detector(detector) if isinstance(detector, str) else detector
     landmarker = open_landmarker(landmarks) if isinstance(landmarks, str) else landmarks
-    found = detector.detect(image)
-    if not found:
-        return []
-    luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
-    return [locate(luma, face, landmarker) for face in found]
+    seen = as_colour(image, colour=landmarker.colour)
+    return [locate(seen, face, landmarker) for face in detector.detect(image, search)]
 
 
 def choose_faces(faces: list[Face], choice: Choice, height: int, width: int) -> list[Face]:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .colour import as_colour
 from .errors import UsageError
 
 CANONICAL_PX = 112
@@ -30,7 +31,7 @@ class Quality:
 
 def measure(crop: NDArray[np.uint8]) -> Quality:
     """Measure a crop, uint8 [H, W, 3] or [H, W]."""
-    luma = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY) if crop.ndim == 3 else crop
+    luma = as_colour(crop, colour=False)
     shrinks = max(luma.shape) > CANONICAL_PX
     small = cv2.resize(
         luma, (CANONICAL_PX, CANONICAL_PX), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
@@ -47,6 +48,7 @@ class Gates:
     Attributes:
         min_contrast: Grey levels; a crop with a smaller standard deviation shows nothing and is dropped as blank.
         min_interocular: Pixels between the eyes in the source.
+        max_yaw_deg: Degrees by which the head turns to either side, as estimated by `Face.yaw_deg`.
         min_sharpness: As `Quality.sharpness`.
         min_brightness: Mean luma.
         max_brightness: Mean luma.
@@ -54,6 +56,7 @@ class Gates:
 
     min_contrast: float | None = 2.0
     min_interocular: float | None = None
+    max_yaw_deg: float | None = None
     min_sharpness: float | None = None
     min_brightness: float | None = None
     max_brightness: float | None = None
@@ -63,11 +66,21 @@ class Gates:
             if value is not None and not value >= 0:
                 raise UsageError(f"{name} must be a number >= 0 (got {value!r})")
 
-    def reason(self, quality: Quality, interocular_px: float | None) -> str | None:
-        """Say why a crop is dropped: `blank`, `too_small`, `blurred`, `dark` or `bright`; None where it is kept."""
+    def reason(self, quality: Quality, interocular_px: float | None = None, yaw_deg: float | None = None) -> str | None:
+        """Say why a crop is dropped; None where it is kept.
+
+        Args:
+            quality: What was measured of the crop.
+            interocular_px: Of the face in the source; None where there are no eyes.
+            yaw_deg: Of the face; None where it is not known.
+
+        Returns:
+            `blank`, `too_small`, `profile`, `blurred`, `dark` or `bright`.
+        """
         checks = (
             ("blank", quality.contrast, self.min_contrast, None),
             ("too_small", interocular_px, self.min_interocular, None),
+            ("profile", None if yaw_deg is None else abs(yaw_deg), None, self.max_yaw_deg),
             ("blurred", quality.sharpness, self.min_sharpness, None),
             ("dark", quality.brightness, self.min_brightness, None),
             ("bright", quality.brightness, None, self.max_brightness),

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from align import DETECTORS, LANDMARKERS, Border, Choice, CropSpec, Gates
+from align import DETECTORS, LANDMARKERS, Border, Choice, CropSpec, Gates, Search
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -120,7 +120,20 @@ class Sample:
 
 @dataclass(frozen=True)
 class Align:
-    """How faces are found, aligned and cropped; see `align.find_faces` and `align.CropSpec`."""
+    """How faces are found, aligned and cropped; see `align.find_faces` and `align.CropSpec`.
+
+    Attributes:
+        detector: What finds the faces; `none` where each picture is a face crop already.
+        landmarks: What finds the eyes.
+        template: Where the eyes stand in the crop.
+        size: Width and height of a crop in pixels.
+        faces: Which faces of a frame are taken.
+        border: What is shown where a crop leaves the frame.
+        search: `first` stops at the first view of a frame that shows a face, `every` looks at all views and merges.
+        min_face: Smallest face that is looked for, in pixels of the frame. A frame without a face costs four times as
+            much to search at half the size.
+        turns: Look for lying and overhead faces where no upright one is found; for photos and clips that were turned.
+    """
 
     detector: str = "hog"
     landmarks: str = "dlib5"
@@ -128,6 +141,9 @@ class Align:
     size: int = 224
     faces: Choice = "largest"
     border: Border = "replicate"
+    search: Literal["first", "every"] = "first"
+    min_face: Annotated[int, msgspec.Meta(ge=8)] = 40
+    turns: bool = False
 
     def __post_init__(self) -> None:
         _require("detector", self.detector, (*DETECTORS, NO_DETECTOR))
@@ -137,6 +153,10 @@ class Align:
     def crop_spec(self) -> CropSpec:
         """Give the crop's template, size and border."""
         return CropSpec(self.template, self.size, self.border)
+
+    def search_spec(self) -> Search:
+        """Give how hard faces are looked for."""
+        return Search(every=self.search == "every", min_face=self.min_face, turns=self.turns)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ from align import (
     choose_faces,
     find_faces,
     measure,
+    open_detector,
+    open_landmarker,
     warp,
     write_png,
 )
@@ -153,7 +155,9 @@ class _ItemIngest:
             yield self._cropped(frame, 0, _resize(picture, size), self._geometry(whole, matrix, NO_DETECTOR))
             return
         wanted = self._dataset.align
-        found = find_faces(frame.luma, wanted.detector, wanted.landmarks)
+        detector, landmarker = open_detector(wanted.detector), open_landmarker(wanted.landmarks)
+        seen = frame.rgb() if detector.colour or landmarker.colour else frame.luma
+        found = find_faces(seen, detector, landmarker, wanted.search_spec())
         faces = choose_faces(found, wanted.faces, *frame.luma.shape)
         self._gate.looked_at(frame.luma, [face.box for face in faces])
         if faces:
@@ -202,7 +206,7 @@ class _ItemIngest:
     ) -> tuple[Row, NDArray[np.uint8]]:
         """Measure a crop, judge it, write it, and make its row."""
         quality = measure(crop)
-        reason = self._dataset.gates.reason(quality, geometry.get("interocular_px"))
+        reason = self._dataset.gates.reason(quality, geometry.get("interocular_px"), geometry.get("yaw_deg"))
         row = self._row(frame.index, frame, number, **geometry, **values)
         if reason is None and self._dataset.labels and row.get("label") is None:
             reason = str(DropReason.UNLABELLED)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from align import EyelineError, UsageError, replacing, write_atomic
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST = "manifest.parquet"
 CURATION = "curation.json"
 _META_KEY = b"eyeline"
@@ -37,10 +37,13 @@ FIELDS: Mapping[str, pa.DataType] = {
     "box_h": pa.float32(),
     "score": pa.float32(),
     "detector": pa.string(),
+    "scale": pa.float32(),
+    "turn_deg": pa.int32(),
     "eyes": pa.list_(pa.float32(), 4),
     "landmarks": pa.list_(pa.float32()),
     "landmark_scheme": pa.string(),
     "roll_deg": pa.float32(),
+    "yaw_deg": pa.float32(),
     "interocular_px": pa.float32(),
     "sharpness": pa.float32(),
     "brightness": pa.float32(),

@@ -14,7 +14,9 @@ class DropReason(StrEnum):
 
     NO_FACE = "no_face"  # nothing was detected
     CORRUPT = "corrupt"  # the picture or the rest of the video cannot be decoded
-    PROFILE = "profile"  # the eyes are too close for the box: no eye line to align by
+    PROFILE = "profile"  # the head is turned too far aside: no eye line to align by
+    NO_EYES = "no_eyes"  # the landmarker gave none
+    IMPLAUSIBLE = "implausible"  # eyes and nose stand as in no face: a false detection
     BLANK = "blank"  # one flat colour
     TOO_SMALL = "too_small"  # eyes closer than gates.min_interocular
     BLURRED = "blurred"  # sharpness under gates.min_sharpness

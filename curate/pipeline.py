@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from align import MODELS, EyelineError, UsageError
+from align import MODELS, EyelineError, UsageError, model_sha256
 
 from . import report, stages
 from .config import NO_DETECTOR, Dataset
@@ -334,8 +334,10 @@ def _versions() -> dict[str, str]:
 
 def _models(dataset: Dataset) -> dict[str, str]:
     """Name the model files that ingest uses, with their sha256."""
-    searched = dataset.align.detector != NO_DETECTOR
-    return {name: MODELS[name].sha256 for name in MODELS if searched and name.startswith("shape_predictor_5")}
+    if dataset.align.detector == NO_DETECTOR:
+        return {}
+    users = {dataset.align.detector, dataset.align.landmarks}
+    return {name: model_sha256(name) for name, card in MODELS.items() if users.intersection(card.used_by)}
 
 
 def _unit_summary(record: UnitRecord) -> Record:

@@ -20,10 +20,11 @@ if os.environ.get("CI"):
 
 @pytest.fixture(autouse=True)
 def _away_from_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run each test in a folder of its own, with our commands at hand and no models folder set."""
+    """Run each test in a folder of its own, with our commands at hand, no models folder set and an empty cache."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     monkeypatch.delenv("EYELINE_MODELS", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache-of-the-user"))
 
 
 @pytest.fixture(scope="session")

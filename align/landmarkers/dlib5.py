@@ -1,32 +1,33 @@
 """dlib's 5-point shape predictor: the corners of both eyes and the base of the nose (Kazemi and Sullivan 2014)."""
 
+from pathlib import Path
+
 import dlib
 import numpy as np
 from numpy.typing import NDArray
 
-from ..face import Box, Eyes
+from ..detect import require_cpu
+from ..face import Box
 from ..models import find_model
 
 
-class Dlib5:
-    """The 5-point predictor; its first two points belong to the eye at the image's right."""
+class ShapePredictor:
+    """A shape predictor of dlib's: an ensemble of regression trees, which gives whole pixels."""
 
-    scheme = "dlib5"
+    colour = False
 
-    def __init__(self) -> None:
-        self._predictor = dlib.shape_predictor(str(find_model("shape_predictor_5_face_landmarks.dat")))
+    def __init__(self, path: Path, scheme: str) -> None:
+        self.scheme = scheme
+        self._predictor = dlib.shape_predictor(str(path))
 
-    def points(self, luma: NDArray[np.uint8], box: Box) -> NDArray[np.float64]:
-        """Find the points of the upright face in `box`; see `Landmarker.points`."""
+    def points(self, view: NDArray[np.uint8], box: Box) -> NDArray[np.float64]:
+        """Find the points of the face in `box`; see `Landmarker.points`."""
         left, top, right, bottom = (round(edge) for edge in box.xyxy)
-        shape = self._predictor(luma, dlib.rectangle(left, top, right, bottom))
+        shape = self._predictor(view, dlib.rectangle(left, top, right, bottom))
         return np.array([(p.x, p.y) for p in shape.parts()], dtype=np.float64)
 
-    def eyes(self, points: NDArray[np.float64]) -> Eyes:
-        """Take the middle of each eye's corners."""
-        return Eyes.from_array(np.stack([points[2:4].mean(axis=0), points[0:2].mean(axis=0)]))
 
-
-def open() -> Dlib5:  # noqa: A001  every adapter is opened by this name
+def open(device: str, models: Path | None) -> ShapePredictor:  # noqa: A001  every adapter is opened by this name
     """Load the predictor from its verified file."""
-    return Dlib5()
+    require_cpu("dlib5", device)
+    return ShapePredictor(find_model("shape_predictor_5_face_landmarks.dat", models), "dlib5")

@@ -1,3 +1,6 @@
+import math
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -6,6 +9,7 @@ from hypothesis import strategies as st
 
 from align import AlignmentRefusedError, Box, CropSpec, Eyes, Face, align_face, warp
 from align.eyeline import invert, similarity, transform_points
+from curate.outcome import DropReason
 
 _COORDINATE = st.floats(-2000, 2000)
 _POINTS = st.tuples(_COORDINATE, _COORDINATE, _COORDINATE, _COORDINATE).map(lambda v: np.reshape(v, (2, 2)))
@@ -28,12 +32,74 @@ def test_one_point_twice_has_no_similarity() -> None:
         similarity(np.zeros((2, 2)), np.array([[0.0, 0.0], [1.0, 0.0]]))
 
 
-@pytest.mark.parametrize("eyes", [None, Eyes((50, 50), (55, 50)), Eyes((10, 50), (110, 50))])
-def test_a_profile_and_impossible_eyes_are_refused_with_a_reason(eyes: Eyes | None) -> None:
+@pytest.mark.parametrize(
+    ("eyes", "nose", "reason"),
+    [
+        (None, None, "no_eyes"),
+        (Eyes((50, 50), (55, 50)), None, "profile"),
+        (Eyes((10, 50), (110, 50)), None, "implausible"),
+        (Eyes((30, 50), (70, 50)), (50, 20), "implausible"),  # the nose above the eyes
+        (Eyes((30, 50), (70, 50)), (74, 75), "profile"),  # the nose beyond the right eye
+        (Eyes((30, 50), (70, 50)), (26, 75), "profile"),  # the nose beyond the left eye
+    ],
+)
+def test_profiles_and_impossible_geometry_are_refused_with_a_reason(
+    eyes: Eyes | None, nose: tuple[float, float] | None, reason: str
+) -> None:
     face = Face(Box(0, 0, 100, 100), 1.0, "test", eyes=eyes)
+    if nose is not None:
+        corners = np.array([(75, 50), (65, 50), (25, 50), (35, 50), nose], dtype=np.float64)
+        face = replace(face, landmarks=corners, landmark_scheme="dlib5")
     with pytest.raises(AlignmentRefusedError) as caught:
         align_face(np.zeros((100, 100, 3), np.uint8), face)
-    assert caught.value.reason == "profile"
+    assert caught.value.reason == reason
+    assert reason in set(DropReason)  # a manifest can hold it
+
+
+@pytest.mark.parametrize("turn_deg", [0, 30, 90, 180])
+@pytest.mark.parametrize("nose_aside", [-0.2, 0.0, 0.3])
+def test_yaw_and_the_drop_of_the_nose_do_not_depend_on_roll_or_size(turn_deg: float, nose_aside: float) -> None:
+    corners = np.array([(0.65, 0), (0.35, 0), (-0.65, 0), (-0.35, 0), (nose_aside, 0.7)]) * 80
+    angle = np.radians(turn_deg)
+    corners = corners @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) + 300
+    eyes = Eyes.from_array(np.stack([corners[2:4].mean(axis=0), corners[:2].mean(axis=0)]))
+    face = Face(Box(200, 200, 200, 200), 1.0, "test", eyes=eyes, landmarks=corners, landmark_scheme="dlib5")
+    assert face.nose_drop == pytest.approx(0.7)
+    assert face.yaw_deg == pytest.approx(np.degrees(np.arctan(nose_aside / 0.38)))
+    assert math.remainder(eyes.roll_deg - turn_deg, 360) == pytest.approx(0, abs=1e-9)
+
+
+def test_a_face_of_unknown_points_has_no_yaw() -> None:
+    eyes = Eyes((30, 50), (70, 50))
+    assert Face(Box(0, 0, 100, 100), 1.0, "test", eyes=eyes).yaw_deg is None
+    assert (
+        Face(Box(0, 0, 100, 100), 1.0, "t", eyes=eyes, landmarks=np.zeros((3, 2)), landmark_scheme="x").yaw_deg is None
+    )
+
+
+@given(
+    st.floats(-180, 180),
+    st.floats(0.1, 8),
+    st.floats(-500, 500),
+    st.lists(st.tuples(st.floats(-50, 50), st.floats(-50, 50)), min_size=3, max_size=9),
+)
+def test_a_similarity_of_many_points_is_found_again(
+    degrees: float, scale: float, shift: float, points: list[tuple[float, float]]
+) -> None:
+    source = np.array(points)
+    assume(np.ptp(source, axis=0).max() > 1)
+    angle = np.radians(degrees)
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = similarity(source, source @ turn.T + shift)
+    assert np.allclose(matrix, np.column_stack([turn, (shift, shift)]), atol=1e-6 * scale * 100)
+
+
+def test_the_similarity_of_five_points_is_the_least_squares_one() -> None:
+    rng = np.random.default_rng(0)
+    source, target = rng.normal(size=(5, 2)), rng.normal(size=(5, 2))
+    rows = [((x, -y, 1, 0), (y, x, 0, 1)) for x, y in source]
+    a, b, tx, ty = np.linalg.lstsq(np.array(rows).reshape(10, 4), target.ravel(), rcond=None)[0]
+    assert np.allclose(similarity(source, target), [[a, -b, tx], [b, a, ty]])
 
 
 def test_roll_is_positive_clockwise_on_the_screen() -> None:
@@ -83,19 +149,19 @@ def test_looking_only_at_what_the_crop_shows_changes_no_pixel(
     assert np.abs(warp(astronaut, matrix, (40, 40)).astype(int) - expected).max() <= 1
 
 
-@pytest.mark.parametrize("border", ["replicate", "reflect", "black"])
+@pytest.mark.parametrize("border", ["replicate", "reflect", "constant"])
 def test_a_crop_beyond_the_picture_shows_its_border(border: str) -> None:
     picture = np.full((40, 40, 3), 200, np.uint8)
     face = Face(Box(0, 0, 40, 40), 1.0, "test", eyes=Eyes((5, 5), (25, 5)))
     crop = align_face(picture, face, CropSpec(size=64, border=border))
-    assert crop.image[0, 0].tolist() == ([0, 0, 0] if border == "black" else [200, 200, 200])
+    assert crop.image[0, 0].tolist() == ([0, 0, 0] if border == "constant" else [200, 200, 200])
     assert crop.image[32, 32].tolist() == [200, 200, 200]
 
 
 @pytest.mark.parametrize("scale", [0.2, 0.5, 1.0, 3.0])
 def test_eyes_stand_where_the_template_puts_them(scale: float) -> None:
     """Paint two dots as eyes; in the crop they must stand on the template's places, at any reduction."""
-    spec = CropSpec(template="tight", size=100)
+    spec = CropSpec(template="tight", size=100, colour="grey")
     distance = 42 / scale
     side = int(distance * 4)
     left = np.array([side * 0.35, side * 0.4])

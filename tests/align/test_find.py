@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -64,6 +65,74 @@ def test_a_turned_face_stays_level_in_the_crop(astronaut: np.ndarray, degrees: f
     assert drift < 0.05
 
 
+@pytest.mark.parametrize("degrees", [-45, 45])
+def test_a_steep_face_gets_a_third_pass_and_is_right(astronaut: np.ndarray, degrees: float) -> None:
+    head = astronaut[0:260, 90:350]
+    upright = align.find_faces(head)[0]
+    turned, _ = _turned(head, degrees, 1.0)
+    face = align.find_faces(turned)[0]
+    assert abs(face.eyes.roll_deg - upright.eyes.roll_deg - degrees) < 1.0
+    box = replace(face, turn_deg=0)
+    landmarker = align.open_landmarker("dlib5")
+    assert locate(turned, box, landmarker).eyes == locate(turned, box, landmarker, passes=3).eyes
+    assert locate(turned, box, landmarker).eyes != locate(turned, box, landmarker, passes=2).eyes
+
+
+def test_a_box_that_is_off_is_mended_by_the_points_themselves(astronaut: np.ndarray, face: align.Face) -> None:
+    landmarker = align.open_landmarker("dlib5")
+    for dx, dy, larger in ((0.15, 0, 1), (0, 0.15, 1), (-0.1, -0.1, 1), (0, 0, 1.25), (0, 0, 0.8)):
+        side = face.box.w * larger
+        x, y = face.box.center[0] + dx * face.box.w, face.box.center[1] + dy * face.box.h
+        off = replace(face, box=align.Box(x - side / 2, y - side / 2, side, side))
+        eyes = locate(astronaut, off, landmarker).eyes
+        assert np.abs(eyes.xy - face.eyes.xy).max() < 0.03 * face.eyes.interocular_px
+
+
+def test_the_mirror_image_gives_mirrored_points(astronaut: np.ndarray, face: align.Face) -> None:
+    """The last pass averages both, so that a mirrored photo has the mirrored eye line."""
+    mirrored = np.ascontiguousarray(astronaut[:, ::-1])
+    width = astronaut.shape[1]
+    landmarker = align.open_landmarker("dlib5")
+    box = replace(face, box=align.Box(width - 1 - face.box.x - face.box.w, face.box.y, face.box.w, face.box.h))
+    there = locate(mirrored, box, landmarker)
+    back = np.column_stack([width - 1 - there.landmarks[:, 0], there.landmarks[:, 1]])[[2, 3, 0, 1, 4]]
+    assert np.abs(back - face.landmarks).max() < 0.01 * face.eyes.interocular_px
+    assert there.yaw_deg == pytest.approx(-face.yaw_deg, abs=1)
+
+
+def test_the_licence_limit_of_the_68_points_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    align.open_landmarker.cache_clear()
+    align.open_landmarker("dlib68")
+    assert "excludes commercial use" in capsys.readouterr().err
+
+
+def test_the_68_points_agree_with_the_five(astronaut: np.ndarray, face: align.Face) -> None:
+    other = align.find_faces(astronaut, landmarks="dlib68")[0]
+    assert other.landmark_scheme == "ibug68"
+    assert other.landmarks.shape == (68, 2)
+    assert np.abs(other.eyes.xy - face.eyes.xy).max() < 0.06 * face.eyes.interocular_px
+    assert abs(other.eyes.roll_deg - face.eyes.roll_deg) < 2
+
+
+class _Pupils:
+    """A landmarker of a user's own: points painted into the picture, blue channel."""
+
+    scheme = "dlib5"
+    colour = True
+
+    def points(self, view: np.ndarray, box: align.Box) -> np.ndarray:
+        assert view.ndim == 3
+        assert box.w == box.h
+        return np.argwhere(view[:, :, 2] > 128)[:, ::-1].astype(float)[[0, 1, 2, 3, 4]]
+
+
+def test_a_landmarker_of_ones_own_is_shown_colour_where_it_wants_it(astronaut: np.ndarray, face: align.Face) -> None:
+    blue = np.zeros_like(astronaut)
+    blue[:, :, 2] = 200
+    assert locate(blue, face, _Pupils(), passes=1).landmarks.shape == (5, 2)
+    assert locate(np.full((300, 300), 200, np.uint8), face, _Pupils(), passes=1).landmarks.shape == (5, 2)
+
+
 def test_the_second_pass_lowers_the_roll_error(photos: Path) -> None:
     """Over turned photos, two passes beat one; the reference is the upright face."""
     errors = {1: [], 2: []}
@@ -107,7 +176,7 @@ def test_other_arrays_are_refused(image: np.ndarray, what: str) -> None:
 
 
 def test_an_unknown_detector_is_refused_with_the_nearest_names(astronaut: np.ndarray) -> None:
-    with pytest.raises(UsageError, match=r"detector must be one of hog \(got 'hgo'\); did you mean hog\?"):
+    with pytest.raises(UsageError, match=r"detector must be one of blazeface, .* \(got 'hgo'\); did you mean hog\?"):
         align.find_faces(astronaut, detector="hgo")
 
 

@@ -1,0 +1,235 @@
+"""The search for faces of any size and roll: a ladder of views of one picture, each shown to the same detector."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .colour import as_colour
+from .errors import UsageError
+from .eyeline import invert, transform_points
+from .face import Box, Face
+
+LONGEST_SHAPE = 3.0
+"""A picture longer than this many times its short side is brought to size by its short side."""
+
+PADDING = 0.25
+"""The border around the view that looks for faces that fill the picture, in long sides, on each side."""
+
+MIN_SIDE = 64
+"""Smaller views get a border on the right and below: networks fail on pictures that their strides bring to nothing."""
+
+SAME_FACE_IOU = 0.4
+"""Two boxes of two views that overlap by more than this are one face."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """How hard a detector looks.
+
+    Attributes:
+        every: Look at every view and merge what is found; else stop at the first view that shows a face.
+        min_face: Smallest face that is looked for, in pixels of the picture.
+        turns: Where no upright face is found, look for lying and overhead ones as well.
+    """
+
+    every: bool = False
+    min_face: int = 20
+    turns: bool = True
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.min_face, int) or self.min_face < 1:
+            raise UsageError(f"min_face must be a whole number of pixels >= 1 (got {self.min_face!r})")
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What a backend can see, from which its ladder follows.
+
+    Attributes:
+        window: The smallest face that it finds, in pixels of what it is shown.
+        long_side: Long side of the first view.
+        max_side: Long side of the largest view of 4 to 3; others have as many pixels at the most. Bounds the memory.
+        turns: Rolls, in degrees, at which it looks again where it found nothing upright.
+        sure_score: A face of this score or more ends the search; in the views after the first no other is believed.
+    """
+
+    window: int
+    sure_score: float
+    long_side: int = 640
+    max_side: int = 2560
+    turns: tuple[int, ...] = (90, -90, 180)
+
+
+class Backend(Protocol):
+    """One detector's model: upright faces in pictures of one size."""
+
+    name: str
+    colour: bool
+    reach: Reach
+
+    def boxes(self, pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float64]]:
+        """Find upright faces.
+
+        Args:
+            pictures: All of one size; uint8 [H, W, 3], RGB, where `colour`, else [H, W], luma.
+
+        Returns:
+            For each picture float64 [N, 5]: left, top, right and bottom edge, where pixel centres stand at integers,
+            and score.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class View:
+    """One way to look at a picture: resized, inside a border, turned upright by `turn_deg`."""
+
+    scale: float
+    padding: float = 0.0
+    turn_deg: int = 0
+
+    def show(self, picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+        """Give the view and the matrix picture -> view, float64 [2, 3]."""
+        height, width = picture.shape[:2]
+        size = max(1, round(width * self.scale)), max(1, round(height * self.scale))
+        ratio = np.array([size[0] / width, size[1] / height])
+        matrix = np.column_stack([np.diag(ratio), 0.5 * ratio - 0.5])
+        shown = picture
+        if size != (width, height):
+            shown = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if self.scale < 1 else cv2.INTER_LINEAR)
+        if border := round(self.padding * max(size)):
+            shown = cv2.copyMakeBorder(shown, border, border, border, border, cv2.BORDER_REPLICATE)
+            matrix[:, 2] += border
+        if self.turn_deg:
+            shown, turn = _turned(shown, self.turn_deg)
+            matrix = turn @ np.vstack([matrix, (0, 0, 1)])
+        right, below = max(MIN_SIDE - shown.shape[1], 0), max(MIN_SIDE - shown.shape[0], 0)
+        if right or below:
+            shown = cv2.copyMakeBorder(shown, 0, below, 0, right, cv2.BORDER_REPLICATE)
+        return np.ascontiguousarray(shown), matrix
+
+
+class LadderDetector:
+    """A detector of faces of any size and roll, made of a backend that finds upright ones of some sizes.
+
+    The first view has a long side of `Reach.long_side`; then come a smaller one inside a border, for faces that fill
+    the picture, larger and larger ones down to `Search.min_face`, and views turned by `Reach.turns`, of which the one
+    with the surest face wins. The first view that shows a face ends the search unless every one is asked for;
+    `Face.scale` and `Face.turn_deg` tell which it was.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self.name = backend.name
+        self.colour = backend.colour
+        self._backend = backend
+
+    def detect(self, image: NDArray[np.uint8], search: Search | None = None) -> list[Face]:
+        """Find faces in one picture, best first; see `Detector.detect`."""
+        return self.detect_batch([image], search)[0]
+
+    def detect_batch(self, images: Sequence[NDArray[np.uint8]], search: Search | None = None) -> list[list[Face]]:
+        """Find faces in several pictures; views of one size are shown to the backend together."""
+        search = search or Search()
+        pictures = [as_colour(image, colour=self._backend.colour) for image in images]
+        ladders = [list(_ladder(picture.shape, self._backend.reach, search)) for picture in pictures]
+        found: list[list[Face]] = [[] for _ in pictures]
+        for step in range(max(map(len, ladders), default=0)):
+            going = [
+                i
+                for i, ladder in enumerate(ladders)
+                if step < len(ladder) and (search.every or not self._is_sure(found[i]))
+            ]
+            seen = self._look(pictures, [(i, view) for i in going for view in ladders[i][step]])
+            for i in going:
+                found[i] = self._add(found[i], seen[i], first=step == 0)
+        return found
+
+    def _is_sure(self, faces: Sequence[Face]) -> bool:
+        return any(face.score >= self._backend.reach.sure_score for face in faces)
+
+    def _add(self, found: list[Face], seen: Sequence[Sequence[Face]], *, first: bool) -> list[Face]:
+        """Add what the views of one step showed.
+
+        In the first view every face counts. Later views show too many windows to believe the unsure ones; and where
+        they show a sure face, what was unsure before was none. Of views that are turned the one with the surest face
+        counts.
+        """
+        if first:
+            return _merge(seen[0])
+        sure = [[face for face in faces if self._is_sure([face])] for faces in seen]
+        best = max(sure, key=lambda faces: max((face.score for face in faces), default=-math.inf))
+        if best and not self._is_sure(found):
+            return _merge(best)
+        return _merge([*found, *best])
+
+    def _look(
+        self, pictures: Sequence[NDArray[np.uint8]], wanted: Iterable[tuple[int, View]]
+    ) -> dict[int, list[list[Face]]]:
+        """Show views to the backend, those of one size together: number of the picture -> the faces of each view."""
+        shown = [(i, view, *view.show(pictures[i])) for i, view in wanted]
+        by_shape = defaultdict(list)
+        for item in shown:
+            by_shape[item[2].shape].append(item)
+        seen: dict[int, list[list[Face]]] = defaultdict(list)
+        for group in by_shape.values():
+            boxes = self._backend.boxes([picture for _, _, picture, _ in group])
+            for (i, view, _, matrix), rows in zip(group, boxes, strict=True):
+                seen[i].append([self._face(row, view, matrix) for row in rows])
+        return seen
+
+    def _face(self, row: NDArray[np.float64], view: View, matrix: NDArray[np.float64]) -> Face:
+        """Bring a box of a view back into the picture."""
+        left, top, right, bottom, score = (float(value) for value in row)
+        inverse = invert(matrix)
+        x, y = transform_points(inverse, np.array([[(left + right) / 2, (top + bottom) / 2]]))[0]
+        stretch = np.linalg.norm(inverse[:, :2], axis=0)
+        width, height = (right - left) * float(stretch[0]), (bottom - top) * float(stretch[1])
+        if abs(view.turn_deg) == 90:
+            width, height = height, width
+        box = Box(float(x) - width / 2, float(y) - height / 2, width, height)
+        return Face(box, score, self.name, scale=view.scale, turn_deg=view.turn_deg)
+
+
+def _ladder(shape: tuple[int, ...], reach: Reach, search: Search) -> Iterator[list[View]]:
+    """Yield the steps of the search in a picture of a shape; the views of one step are looked at together."""
+    height, width = shape[:2]
+    long_side = min(max(height, width), LONGEST_SHAPE * min(height, width))
+    largest = math.sqrt(0.75 * reach.max_side**2 / (height * width))
+    needed = min(largest, reach.window / search.min_face)
+    first = min(reach.long_side / long_side, max(needed, 1.0), largest)
+    steps = [[View(first / 2, PADDING)]]
+    scale = first
+    while scale < needed * 0.99:
+        scale = min(scale * 2, needed)
+        steps.append([View(scale)])
+    if search.turns and reach.turns:
+        steps.append([View(first, turn_deg=turn) for turn in reach.turns])
+    yield [View(first)]
+    yield from sorted(steps, key=lambda views: sum(view.scale**2 for view in views))
+
+
+def _turned(picture: NDArray[np.uint8], turn_deg: int) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Turn a picture against the clock so that a head that rolls by `turn_deg` stands upright; and the matrix."""
+    height, width = picture.shape[:2]
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), turn_deg, 1.0)
+    across, down = np.abs(matrix[:, :2]) @ (width, height)
+    size = math.ceil(across - 1e-6), math.ceil(down - 1e-6)
+    matrix[:, 2] += (size[0] - width) / 2, (size[1] - height) / 2
+    if turn_deg % 90 == 0:
+        return np.rot90(picture, turn_deg // 90), matrix
+    return cv2.warpAffine(picture, matrix, size, borderMode=cv2.BORDER_REPLICATE), matrix
+
+
+def _merge(faces: Iterable[Face]) -> list[Face]:
+    """Sort faces, best first, and drop those that a surer one covers."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: (-face.score, face.box.xyxy)):
+        if all(face.box.iou(other.box) <= SAME_FACE_IOU for other in kept):
+            kept.append(face)
+    return kept

@@ -1,0 +1,181 @@
+"""The ladder on a backend that sees bright squares, so that each step can be told apart."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from align import Face, Search, UsageError
+from align.ladder import LadderDetector, Reach, View, _ladder
+
+
+class Squares:
+    """Finds bright upright 'faces' of 10 to 200 px: a square whose upper left quarter is brightest."""
+
+    name = "squares"
+    colour = False
+
+    def __init__(self, **reach: object) -> None:
+        self.reach = Reach(**{"window": 10, "sure_score": 0.5, "long_side": 100, "max_side": 800, **reach})
+        self.shown: list[tuple[int, ...]] = []
+        self.batches: list[int] = []
+
+    def boxes(self, pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
+        self.batches.append(len(pictures))
+        return [self._one(picture) for picture in pictures]
+
+    def _one(self, luma: np.ndarray) -> np.ndarray:
+        self.shown.append(luma.shape)
+        count, _, stats, _ = cv2.connectedComponentsWithStats((luma > 60).astype(np.uint8))
+        rows = []
+        for x, y, w, h, _ in stats[1:count]:
+            touches = x == 0 or y == 0 or x + w == luma.shape[1] or y + h == luma.shape[0]
+            if touches or not 10 <= w <= 200:
+                continue
+            part = luma[y : y + h, x : x + w].astype(float)
+            quarters = [
+                part[: h // 2, : w // 2],
+                part[: h // 2, w // 2 :],
+                part[h // 2 :, : w // 2],
+                part[h // 2 :, w // 2 :],
+            ]
+            means = [quarter.mean() for quarter in quarters]
+            score = means[0] / 255 if int(np.argmax(means)) == 0 else 0.3
+            rows.append((x - 0.5, y - 0.5, x + w - 0.5, y + h - 0.5, score))
+        return np.array(rows, dtype=np.float64).reshape(-1, 5)
+
+
+def _picture(height: int, width: int, *faces: tuple[int, int, int], turn: int = 0) -> np.ndarray:
+    """Draw faces at (x, y, side) on black, then turn the picture by quarters, clockwise."""
+    picture = np.zeros((height, width), np.uint8)
+    for x, y, side in faces:
+        picture[y : y + side, x : x + side] = 120
+        picture[y : y + side // 2, x : x + side // 2] = 250
+    return np.ascontiguousarray(np.rot90(picture, -turn // 90))
+
+
+def _near(face: Face, x: float, y: float, side: float, within: float = 1.0) -> bool:
+    return bool(np.allclose(face.box.xyxy, (x - 0.5, y - 0.5, x + side - 0.5, y + side - 0.5), atol=within))
+
+
+def test_the_first_view_that_shows_a_face_ends_the_search() -> None:
+    backend = Squares()
+    (face,) = LadderDetector(backend).detect(_picture(100, 100, (30, 40, 20)))
+    assert _near(face, 30, 40, 20, within=0.01)
+    assert (face.scale, face.turn_deg, face.detector) == (1.0, 0, "squares")
+    assert backend.shown == [(100, 100)]
+
+
+def test_a_small_face_is_found_enlarged_and_brought_back() -> None:
+    backend = Squares(long_side=100)
+    (face,) = LadderDetector(backend).detect(_picture(400, 400, (200, 100, 20)), Search(min_face=20))
+    assert _near(face, 200, 100, 20, within=1.5)
+    assert face.scale == 0.5
+
+
+def test_a_face_that_fills_the_picture_is_found_inside_a_border() -> None:
+    picture = _picture(100, 100, (0, 0, 100))
+    picture[:4] = picture[-4:] = picture[:, :4] = picture[:, -4:] = 30  # replicated by the border: dark, not part of it
+    backend = Squares(window=80)
+    backend.reach = Reach(window=10, sure_score=0.5, long_side=300, max_side=800)
+    (face,) = LadderDetector(backend).detect(picture, Search(min_face=2))
+    assert _near(face, 4, 4, 92, within=2)
+    assert face.scale < backend.reach.long_side / 100
+
+
+@pytest.mark.parametrize("turn", [90, 180, -90])
+def test_a_lying_head_is_found_and_says_how_it_lies(turn: int) -> None:
+    picture = _picture(100, 140, (30, 40, 30), turn=turn)
+    (face,) = LadderDetector(Squares(long_side=140)).detect(picture)
+    assert abs(face.turn_deg) == abs(turn)
+    assert np.sign(face.turn_deg) == np.sign(turn)
+    x, y, side = {90: (100 - 40 - 30, 30, 30), 180: (140 - 30 - 30, 100 - 40 - 30, 30), -90: (40, 140 - 30 - 30, 30)}[
+        turn
+    ]
+    assert _near(face, x, y, side, within=0.01)
+
+
+def test_lying_heads_are_not_looked_for_where_they_are_not_wanted() -> None:
+    backend = Squares(long_side=140)
+    faces = LadderDetector(backend).detect(_picture(100, 140, (30, 40, 30), turn=90), Search(turns=False))
+    assert [face.turn_deg for face in faces] == [0]  # unsure, but seen in the first view
+    assert faces[0].score == 0.3
+
+
+def test_every_view_is_merged_where_all_are_asked_for() -> None:
+    picture = _picture(400, 400, (20, 20, 120), (300, 300, 20))
+    first = LadderDetector(Squares()).detect(picture)
+    every = LadderDetector(Squares()).detect(picture, Search(every=True))
+    assert len(first) == 1
+    assert len(every) == 2
+    assert [face.score for face in every] == sorted((face.score for face in every), reverse=True)
+
+
+def test_unsure_faces_of_later_views_are_not_believed() -> None:
+    picture = _picture(400, 400, (200, 100, 20), turn=90)
+    assert LadderDetector(Squares()).detect(picture, Search(turns=False, min_face=20)) == []
+
+
+def test_pictures_of_one_size_are_shown_together_and_found_as_one_by_one() -> None:
+    pictures = [_picture(100, 100, (10 * i, 40, 20)) for i in range(1, 6)] + [
+        _picture(100, 100),
+        _picture(60, 90, (5, 5, 20)),
+    ]
+    backend = Squares()
+    together = LadderDetector(backend).detect_batch(pictures)
+    assert backend.batches[:2] == [6, 1]
+    assert together == [LadderDetector(Squares()).detect(picture) for picture in pictures]
+    assert together[5] == []
+
+
+@given(st.integers(1, 40_000), st.integers(1, 40_000), st.integers(1, 500))
+def test_no_view_has_more_pixels_than_the_reach_allows(height: int, width: int, min_face: int) -> None:
+    reach = Reach(window=80, sure_score=0.5)
+    steps = list(_ladder((height, width), reach, Search(min_face=min_face)))
+    limit = 0.75 * reach.max_side**2
+    assert all(view.scale**2 * height * width <= limit * 1.001 for step in steps for view in step)
+    scales = [step[0].scale for step in steps if not step[0].turn_deg]
+    needed = min(80 / min_face, (limit / (height * width)) ** 0.5)
+    assert max(scales) >= min(needed, 1.0) * 0.98 or max(scales) >= 0.98 * scales[0]
+    assert max(scales) >= needed * 0.98
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (3, 9000)])
+def test_pictures_of_any_shape_can_be_looked_at(size: tuple[int, int]) -> None:
+    assert LadderDetector(Squares()).detect(np.full(size, 9, np.uint8)) == []
+
+
+@given(
+    st.integers(90, 160),
+    st.integers(90, 160),
+    st.floats(0.5, 3),
+    st.sampled_from([0, 0.25]),
+    st.sampled_from([0, 90, -90, 180, 45, -45]),
+)
+def test_a_views_matrix_says_where_each_pixel_went(
+    height: int, width: int, scale: float, padding: float, turn: int
+) -> None:
+    """A bright spot is found in the view where the matrix says."""
+    spot = width * 0.3, height * 0.6
+    y, x = np.mgrid[0:height, 0:width]
+    picture = (255 * np.exp(-((x - spot[0]) ** 2 + (y - spot[1]) ** 2) / 32)).astype(np.uint8)
+    shown, matrix = View(scale, padding, turn).show(picture)
+    weights = shown.astype(float)
+    y, x = np.mgrid[0 : shown.shape[0], 0 : shown.shape[1]]
+    found = (x * weights).sum() / weights.sum(), (y * weights).sum() / weights.sum()
+    assert np.allclose(found, matrix @ (*spot, 1), atol=0.15 * max(scale, 1))
+
+
+def test_a_small_view_gets_a_border_on_the_right_and_below_alone() -> None:
+    shown, matrix = View(1.0).show(np.full((5, 200), 7, np.uint8))
+    assert shown.shape == (64, 200)
+    assert np.allclose(matrix, [[1, 0, 0], [0, 1, 0]])
+
+
+@pytest.mark.parametrize("bad", [0, -1, 2.5, "20"])
+def test_a_smallest_face_that_is_no_number_of_pixels_is_refused(bad: object) -> None:
+    with pytest.raises(UsageError, match="min_face must be a whole number of pixels >= 1"):
+        Search(min_face=bad)
