@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .eyeline import AlignmentRefusedError
     from .find import Choice, choose_faces, find_faces
     from .image import image_suffixes, load_image
-    from .ladder import Search
+    from .ladder import Search, Until
     from .landmarks import LANDMARKERS, Landmarker, open_landmarker
     from .models import MODELS, find_model, model_sha256, package_root
     from .quality import Gates, Quality, measure
@@ -46,6 +46,7 @@ _LAZY = {
     "image_suffixes": "image",
     "load_image": "image",
     "Search": "ladder",
+    "Until": "ladder",
     "LANDMARKERS": "landmarks",
     "Landmarker": "landmarks",
     "open_landmarker": "landmarks",
@@ -84,6 +85,7 @@ __all__ = [
     "Scheme",
     "Search",
     "Template",
+    "Until",
     "UsageError",
     "align_face",
     "choose_faces",

@@ -19,7 +19,7 @@ from .errors import UsageError
 from .files import printable
 from .find import Choice
 from .inputs import PathList, list_pictures
-from .ladder import Search
+from .ladder import Search, Until
 from .landmarks import LANDMARKERS
 from .models_cli import add_models_command, run_models
 from .quality import Gates
@@ -59,7 +59,9 @@ def _run_parser() -> ArgumentParser:
     add("-0", "--null", action="store_true", help="the paths of the list on stdin end with NUL, not with a line break")
     add("--detector", choices=sorted(DETECTORS), default="hog", help="what finds the faces")
     add("--landmarks", choices=sorted(LANDMARKERS), default="dlib5", help="what finds the eyes")
-    add("--search", choices=["first", "every"], default="first", help="stop at the first view with faces, or merge all")
+    add("--search", choices=list(get_args(Until)), default="alike", help="when enough has been seen; see align.Search")
+    add("--min_face", type=int, default=Search.min_face, help="smallest face that is looked for, in pixels")
+    add("--turns", type=bool, default=True, help="look for lying and overhead faces where no upright one is found")
     add("--template", choices=sorted(TEMPLATES), default="tight", help="where the eyes stand in the crop")
     add("--size", type=int | str, default=224, help="pixels of a crop: one number, or WIDTHxHEIGHT such as 96x128")
     add("--border", choices=list(get_args(Border)), default="replicate", help="what is shown beyond the picture")
@@ -86,7 +88,7 @@ def _run(args: Namespace) -> int:
         raise UsageError(f"--workers must be 1 or more (got {args.workers})")
     crop = CropSpec(args.template, _size(args.size), args.border, args.colour, args.anchor)
     gates = Gates(**vars(args.gates))
-    search = Search(every=args.search == "every")
+    search = Search(args.search, args.min_face, args.turns)
     recipe = Recipe(args.detector, args.landmarks, crop, gates, args.faces, search, args.device, args.models)
     piped = PathList(sys.stdin.buffer, null=args.null)
     pictures, skipped = list_pictures(args.get("paths", []), args.out, piped)

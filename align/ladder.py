@@ -4,7 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol, get_args
 
 import cv2
 import numpy as np
@@ -14,6 +14,7 @@ from .colour import as_colour
 from .errors import UsageError
 from .eyeline import invert, transform_points
 from .face import Box, Face
+from .upright import upright
 
 LONGEST_SHAPE = 3.0
 """A picture longer than this many times its short side is brought to size by its short side."""
@@ -27,22 +28,31 @@ MIN_SIDE = 64
 SAME_FACE_IOU = 0.4
 """Two boxes of two views that overlap by more than this are one face."""
 
+HARDLY_LARGER = 1.5
+"""A face under this many times the smallest that a view can show may have company that it cannot show."""
+
+Until = Literal["one", "alike", "every"]
+
 
 @dataclass(frozen=True)
 class Search:
     """How hard a detector looks.
 
     Attributes:
-        every: Look at every view and merge what is found; else stop at the first view that shows a face.
+        until: When the search ends. `one`: at the first view that shows a face, which is enough for the largest.
+            `alike`: then it goes on as long as a face is found that is hardly larger than the smallest that the view
+            can show, since the faces of a group are of like size. `every`: all views are looked at and merged.
         min_face: Smallest face that is looked for, in pixels of the picture.
         turns: Where no upright face is found, look for lying and overhead ones as well.
     """
 
-    every: bool = False
+    until: Until = "alike"
     min_face: int = 20
     turns: bool = True
 
     def __post_init__(self) -> None:
+        if self.until not in get_args(Until):
+            raise UsageError(f"search must be one of {', '.join(get_args(Until))} (got {self.until!r})")
         if not isinstance(self.min_face, int) or self.min_face < 1:
             raise UsageError(f"min_face must be a whole number of pixels >= 1 (got {self.min_face!r})")
 
@@ -56,6 +66,7 @@ class Reach:
         long_side: Long side of the first view.
         max_side: Long side of the largest view of 4 to 3; others have as many pixels at the most. Bounds the memory.
         turns: Rolls, in degrees, at which it looks again where it found nothing upright.
+        any_roll: It finds heads that lie or stand on their crown as surely as upright ones, and does not say which.
         sure_score: A face of this score or more ends the search; in the views after the first no other is believed.
     """
 
@@ -64,6 +75,7 @@ class Reach:
     long_side: int = 640
     max_side: int = 2560
     turns: tuple[int, ...] = (90, -90, 180)
+    any_roll: bool = False
 
 
 class Backend(Protocol):
@@ -140,15 +152,25 @@ class LadderDetector:
         ladders = [list(_ladder(picture.shape, self._backend.reach, search)) for picture in pictures]
         found: list[list[Face]] = [[] for _ in pictures]
         for step in range(max(map(len, ladders), default=0)):
-            going = [
-                i
-                for i, ladder in enumerate(ladders)
-                if step < len(ladder) and (search.every or not self._is_sure(found[i]))
-            ]
+            going = [i for i, ladder in enumerate(ladders) if step < len(ladder)]
+            going = [i for i in going if step == 0 or self._goes_on(found[i], ladders[i], step, search)]
             seen = self._look(pictures, [(i, view) for i in going for view in ladders[i][step]])
             for i in going:
                 found[i] = self._add(found[i], seen[i], first=step == 0)
+        if self._backend.reach.any_roll:
+            return [[upright(image, face) for face in faces] for image, faces in zip(images, found, strict=True)]
         return found
+
+    def _goes_on(self, found: Sequence[Face], ladder: Sequence[Sequence[View]], step: int, search: Search) -> bool:
+        """Whether a step is looked at, after what the steps before it showed."""
+        sure = [face for face in found if self._is_sure([face])]
+        if not sure or search.until == "every":
+            return True
+        view = ladder[step][0]
+        scale = max(shown.scale for views in ladder[:step] for shown in views)
+        is_closer = not view.turn_deg and view.scale > scale
+        smallest = min(math.sqrt(face.box.area) for face in sure) * scale
+        return search.until == "alike" and is_closer and smallest < HARDLY_LARGER * self._backend.reach.window
 
     def _is_sure(self, faces: Sequence[Face]) -> bool:
         return any(face.score >= self._backend.reach.sure_score for face in faces)
@@ -180,7 +202,7 @@ class LadderDetector:
         for group in by_shape.values():
             boxes = self._backend.boxes([picture for _, _, picture, _ in group])
             for (i, view, _, matrix), rows in zip(group, boxes, strict=True):
-                seen[i].append([self._face(row, view, matrix) for row in rows])
+                seen[i].append([self._face(row, view, matrix) for row in rows if _is_box(row)])
         return seen
 
     def _face(self, row: NDArray[np.float64], view: View, matrix: NDArray[np.float64]) -> Face:
@@ -194,6 +216,11 @@ class LadderDetector:
             width, height = height, width
         box = Box(float(x) - width / 2, float(y) - height / 2, width, height)
         return Face(box, score, self.name, scale=view.scale, turn_deg=view.turn_deg)
+
+
+def _is_box(row: NDArray[np.float64]) -> bool:
+    """Whether a network's box is one: finite, and a pixel wide and high at the least."""
+    return bool(np.isfinite(row).all() and row[2] - row[0] >= 1 and row[3] - row[1] >= 1)
 
 
 def _ladder(shape: tuple[int, ...], reach: Reach, search: Search) -> Iterator[list[View]]:

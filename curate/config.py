@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from align import DETECTORS, LANDMARKERS, Border, Choice, CropSpec, Gates, Search
+from align import DETECTORS, LANDMARKERS, Border, Choice, CropSpec, Gates, Search, Until
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -129,7 +129,8 @@ class Align:
         size: Width and height of a crop in pixels.
         faces: Which faces of a frame are taken.
         border: What is shown where a crop leaves the frame.
-        search: `first` stops at the first view of a frame that shows a face, `every` looks at all views and merges.
+        search: `one` stops at the first view of a frame that shows a face, which is right for the largest; `alike`
+            goes on where others of like size may be; `every` looks at all views.
         min_face: Smallest face that is looked for, in pixels of the frame. A frame without a face costs four times as
             much to search at half the size.
         turns: Look for lying and overhead faces where no upright one is found; for photos and clips that were turned.
@@ -141,7 +142,7 @@ class Align:
     size: int = 224
     faces: Choice = "largest"
     border: Border = "replicate"
-    search: Literal["first", "every"] = "first"
+    search: Until = "one"
     min_face: Annotated[int, msgspec.Meta(ge=8)] = 40
     turns: bool = False
 
@@ -156,7 +157,7 @@ class Align:
 
     def search_spec(self) -> Search:
         """Give how hard faces are looked for."""
-        return Search(every=self.search == "every", min_face=self.min_face, turns=self.turns)
+        return Search(until=self.search, min_face=self.min_face, turns=self.turns)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import align
 from align import DETECTORS, Search, UsageError
 from align.landmarks import locate
 from align.models import models_used_by
+from align.upright import upright
 
 from .made_models import MAKERS, put_card
 
@@ -132,6 +133,22 @@ def test_a_lying_head_is_found_with_its_turn_and_eyes_by_anatomy(
     there = align.align_face(lying, face, align.CropSpec(size=112)).image.astype(float)
     here = align.align_face(head, upright, align.CropSpec(size=112)).image.astype(float)
     assert np.abs(there - here).mean() < 8
+
+
+@pytest.mark.parametrize("turn", [0, 90, 180, -90])
+@pytest.mark.parametrize("wrong", [0, 90, 180])
+def test_which_way_up_a_face_is_does_not_depend_on_what_was_said(head: np.ndarray, turn: int, wrong: int) -> None:
+    lying = np.ascontiguousarray(np.rot90(head, -turn // 90))
+    x, y = {0: (126, 122), 90: (240 - 1 - 122, 126), 180: (240 - 1 - 126, 240 - 1 - 122), -90: (122, 240 - 1 - 126)}[
+        turn
+    ]
+    face = align.Face(align.Box(x - 48, y - 48, 96, 96), 1.0, "any", turn_deg=wrong)
+    assert (upright(lying, face).turn_deg - turn) % 360 == 0
+
+
+def test_a_face_that_the_referee_does_not_see_stays_as_it_is() -> None:
+    face = align.Face(align.Box(20, 20, 60, 60), 1.0, "any", turn_deg=90)
+    assert upright(np.full((100, 100), 90, np.uint8), face) == face
 
 
 @pytest.mark.parametrize("name", ["sfd", "retinaface"])

@@ -108,10 +108,32 @@ def test_lying_heads_are_not_looked_for_where_they_are_not_wanted() -> None:
 def test_every_view_is_merged_where_all_are_asked_for() -> None:
     picture = _picture(400, 400, (20, 20, 120), (300, 300, 20))
     first = LadderDetector(Squares()).detect(picture)
-    every = LadderDetector(Squares()).detect(picture, Search(every=True))
+    every = LadderDetector(Squares()).detect(picture, Search(until="every"))
     assert len(first) == 1
     assert len(every) == 2
     assert [face.score for face in every] == sorted((face.score for face in every), reverse=True)
+
+
+def test_a_group_of_like_size_is_found_whole_and_a_large_face_ends_the_search() -> None:
+    """Of two faces the smaller is just too small for the first view: it is looked for only beside one hardly larger."""
+    group = _picture(400, 400, (20, 20, 44), (300, 300, 36))
+    assert len(LadderDetector(Squares()).detect(group, Search(until="one"))) == 1
+    assert len(LadderDetector(Squares()).detect(group)) == 2
+    backend = Squares()
+    apart = _picture(400, 400, (20, 20, 120), (300, 300, 36))
+    assert len(LadderDetector(backend).detect(apart)) == 1
+    assert backend.shown == [(100, 100)]
+
+
+class _Nonsense(Squares):
+    def boxes(self, pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
+        bad = [(5, 5, 5, 9, 1), (5, 5, 5.5, 9, 1), (9, 9, 5, 5, 1), (np.nan, 5, 20, 20, 1), (5, 5, 20, 20, np.inf)]
+        return [np.array([*bad, (5, 5, 20, 20, 0.9)], dtype=np.float64) for _ in pictures]
+
+
+def test_boxes_that_are_none_are_left_out() -> None:
+    (face,) = LadderDetector(_Nonsense()).detect(np.zeros((100, 100), np.uint8))
+    assert face.box.xyxy == pytest.approx((5, 5, 20, 20))
 
 
 def test_unsure_faces_of_later_views_are_not_believed() -> None:
@@ -173,6 +195,11 @@ def test_a_small_view_gets_a_border_on_the_right_and_below_alone() -> None:
     shown, matrix = View(1.0).show(np.full((5, 200), 7, np.uint8))
     assert shown.shape == (64, 200)
     assert np.allclose(matrix, [[1, 0, 0], [0, 1, 0]])
+
+
+def test_an_unknown_end_of_the_search_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"search must be one of one, alike, every \(got 'first'\)"):
+        Search(until="first")
 
 
 @pytest.mark.parametrize("bad", [0, -1, 2.5, "20"])

@@ -19,7 +19,6 @@ def measure_astronaut() -> dict:
     crop = align.align_face(image, face, align.CropSpec(size=112))
     return {
         **face.record(),
-        "scale": face.scale,
         "matrix": crop.matrix.ravel().tolist(),
         **asdict(align.measure(crop.image)),
         "phash256": hashing.to_hex(hashing.phash([crop.image], bits=256))[0],
