@@ -37,6 +37,7 @@ lint: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/pictures.py
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,6 +20,9 @@ from rich.progress import (
 from rich.table import Table
 
 from .errors import EyelineError
+
+_WIDE = 160
+"""Columns of a table that no terminal bounds."""
 
 DONE, FAILED, WRONG_USAGE, DONE_WITH_FAILURES = 0, 1, 2, 3
 """Exit codes of every command."""
@@ -69,10 +72,11 @@ def emit_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
     lines = [list(row) for row in rows]
     for index, name in enumerate(columns):
         numeric = bool(lines) and all(isinstance(line[index], int | float) for line in lines)
-        table.add_column(escape(name), justify="right" if numeric else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if numeric else "left"
+        table.add_column(escape(name), justify=justify, overflow="fold", no_wrap=index == 0)
     for line in lines:
         table.add_row(*(escape(_cell(value)) for value in line))
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else _WIDE)
     console.print(f"[bold]{escape(title)}[/bold]")
     console.print(table)
 

@@ -20,7 +20,7 @@ from .schemes import SCHEMES
 LANDMARKERS = {"dlib5": "dlib5", "dlib68": "dlib68", "fan": "fan"}
 """Name of each landmarker -> its module in `align.landmarkers`."""
 
-ROUGH_PX = 224
+ROUGH_PX = 160
 """The width to which a face is brought before its points are found, whatever its size in the picture."""
 
 FINE_PX = 320
@@ -132,7 +132,7 @@ def _points(
     side = round(width * (1 + 2 * MARGIN))
     matrix = cv2.getRotationMatrix2D(box.center, roll_deg, width / box.w)
     matrix[:, 2] += (side - 1) / 2 - np.asarray(box.center)
-    view = warp(picture, matrix, (side, side))
+    view = warp(picture, matrix, (side, side), quick=True)
     placed = Box((side - 1 - width) / 2, (side - 1 - width) / 2, width, width)
     points = landmarker.points(view, placed)
     if mirrored:

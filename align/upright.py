@@ -54,7 +54,7 @@ def _score(luma: NDArray[np.uint8], face: Face, turn_deg: int) -> float:
     """Give HOG's surest score for the face turned upright by `turn_deg`; minus infinity where it sees none."""
     matrix = cv2.getRotationMatrix2D(face.box.center, turn_deg, FACE_PX / math.sqrt(face.box.area))
     matrix[:, 2] += (SIDE_PX - 1) / 2 - np.asarray(face.box.center)
-    _, scores, _ = _referee().run(warp(luma, matrix, (SIDE_PX, SIDE_PX)), 0, 0.0)
+    _, scores, _ = _referee().run(warp(luma, matrix, (SIDE_PX, SIDE_PX), quick=True), 0, 0.0)
     return max(scores, default=-math.inf)
 
 

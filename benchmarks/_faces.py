@@ -84,7 +84,7 @@ def wants_all(options: Sequence[str], name: str, doc: str | None) -> bool:
 
 def read_index() -> list[Photo]:
     """Read the index of the photos that EYELINE_TEST_DATA names, or of shared/data beside the checkout."""
-    beside = Path(__file__).resolve().parents[1] / "shared" / "data"
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
     index = Path(os.environ.get("EYELINE_TEST_DATA", beside)) / "faces" / "index.csv"
     if not index.is_file():
         sys.exit(f"benchmarks: expected photos at {index} (not found); set EYELINE_TEST_DATA to a folder with faces/")

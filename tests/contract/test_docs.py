@@ -119,6 +119,26 @@ def test_readmes_commands_for_your_own_videos_and_photos_run(
     assert len(list((tmp_path / "aligned").glob("*.png"))) == 1
 
 
+def test_the_commands_and_the_python_of_the_align_page_run(astronaut: np.ndarray, tmp_path: Path) -> None:
+    """Every command that needs no network and no fetched model, on a folder laid out as the page says."""
+    page = (ROOT / "docs" / "how-to" / "align.md").read_text()
+    (tmp_path / "photos" / "more").mkdir(parents=True)
+    for name in ("photos/more/b.jpg", "a.jpg", "b.png", "photo.jpg"):
+        Image.fromarray(astronaut).save(tmp_path / name)
+    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL))
+    lines = [line for line in blocks.splitlines() if "fetch" not in line and "yunet" not in line]
+    assert len(lines) >= 5
+    for number, line in enumerate(lines):
+        command = re.sub(r"\s+#.*", "", line).replace("aligned/", f"aligned{number}/")
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (command, done.stderr)
+        if "run" in command:
+            assert list((tmp_path / f"aligned{number}").glob("*.png")), command
+    for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(code, names := {})  # noqa: S102  the page's own lines
+        assert names["crop"].image.shape == (112, 112, 3)
+
+
 def test_readmes_python_runs(astronaut: np.ndarray, tmp_path: Path) -> None:
     Image.fromarray(astronaut).save(tmp_path / "photo.jpg", quality=95)
     code = next(
