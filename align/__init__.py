@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from .errors import EyelineError, ImageError, ModelError, UsageError
 from .face import Box, Eyes, Face
 from .files import printable, replacing, write_atomic
+from .lock import locked
+from .processes import die_with_parent
 
 if TYPE_CHECKING:
     from .crop import TEMPLATES, Border, Crop, CropSpec, Template, align_face, warp, write_png
@@ -89,10 +91,12 @@ __all__ = [
     "UsageError",
     "align_face",
     "choose_faces",
+    "die_with_parent",
     "find_faces",
     "find_model",
     "image_suffixes",
     "load_image",
+    "locked",
     "measure",
     "model_sha256",
     "open_detector",

@@ -1,4 +1,4 @@
-"""A lock between processes that goes with the process which holds it."""
+"""Locks between processes that go with the process which holds them."""
 
 import os
 import sys
@@ -8,6 +8,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _PAUSE_S = 0.1
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the one lock of a folder; it is let go also when this process is killed.
+
+    Raises:
+        BlockingIOError: Another process holds it.
+    """
+    if sys.platform == "win32":
+        yield  # Windows cannot lock a folder
+        return
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextmanager

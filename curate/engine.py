@@ -4,11 +4,10 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
-from threading import Thread
+from multiprocessing import get_context
 from typing import Any, TypeVar
 
-from align import EyelineError, UsageError
+from align import EyelineError, UsageError, die_with_parent
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -98,12 +97,4 @@ def _start_worker() -> None:
     import cv2
 
     cv2.setNumThreads(1)  # the processes share the cores already
-    Thread(target=_die_with_parent, daemon=True).start()
-
-
-def _die_with_parent() -> None:
-    """End this worker when the run that started it was killed, so that it writes nothing into the run that resumes."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    die_with_parent()

@@ -1,12 +1,10 @@
 """From a dataset's name to a curated set: plans the work units, resumes, and runs the stages one after another."""
 
 import json
-import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from hashlib import blake2b
@@ -16,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from align import MODELS, EyelineError, UsageError, model_sha256
+from align import MODELS, EyelineError, UsageError, locked, model_sha256
 
 from . import report, stages
 from .config import NO_DETECTOR, Dataset
@@ -184,25 +182,17 @@ def _read_finished(out: Path) -> Record:
 
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    """Hold the set's folder; the lock goes with the process, so that a killed run leaves none behind.
+    """Hold the set's folder.
 
     Raises:
         UsageError: Another run is at work in it.
     """
-    if sys.platform == "win32":
-        yield  # Windows cannot lock a folder
-        return
-    import fcntl
-
-    handle = os.open(out, os.O_RDONLY)
-    try:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stack.enter_context(locked(out))
         except BlockingIOError:
             raise UsageError(f"{out}: expected a free folder (another run is at work in it); wait for it") from None
         yield
-    finally:
-        os.close(handle)
 
 
 def _run_units(job: Job, dataset: Dataset, units: list[Unit], progress: Progress) -> list[UnitRecord]:

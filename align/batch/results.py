@@ -22,8 +22,9 @@ from ..errors import EyelineError, UsageError
 from ..files import printable
 from ..image import shown
 from ..inputs import Picture
+from ..lock import locked
 from .picture import Row, staged_name
-from .workers import locked, wait_for_workers
+from .workers import wait_for_workers
 
 TABLE = "faces.parquet"
 PARTS = ".parts"

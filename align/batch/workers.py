@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from itertools import starmap
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from threading import Thread
 from typing import Any, Self
 
 from ..errors import EyelineError, UsageError
+from ..lock import locked
+from ..processes import die_with_parent
 
 _WAIT_FOR_WORKERS_S = 60.0
 _WAIT_STEP_S = 0.05
@@ -157,26 +158,6 @@ def wait_for_workers(folder: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the one lock of a folder; it is let go also when this process is killed.
-
-    Raises:
-        BlockingIOError: Another process holds it.
-    """
-    if sys.platform == "win32":
-        yield  # Windows cannot lock a folder
-        return
-    import fcntl
-
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(handle)
-
-
-@contextmanager
 def _interrupts_held() -> Iterator[None]:
     """Start a process that ignores Ctrl-C, which a terminal sends to all: its parent decides; it gets it after this."""
     if sys.platform == "win32":
@@ -193,7 +174,7 @@ def _interrupts_held() -> Iterator[None]:
 
 
 def _start_worker(folder: Path, threads: int) -> None:
-    Thread(target=_die_with_parent, daemon=True).start()
+    die_with_parent()
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # the processes share the cores
     if sys.platform != "win32":
         import fcntl
@@ -205,11 +186,3 @@ def _start_worker(folder: Path, threads: int) -> None:
     import cv2
 
     cv2.setNumThreads(1)
-
-
-def _die_with_parent() -> None:
-    """End this worker when the run that started it was killed, so that it writes nothing into the run that resumes."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
