@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .ladder import Search, Until
     from .landmarks import LANDMARKERS, Landmarker, open_landmarker
     from .models import MODELS, find_model, model_sha256, package_root
-    from .quality import Gates, Quality, measure
+    from .quality import Gates, Quality, measure, measure_face
     from .schemes import SCHEMES, Scheme
 
 _LAZY = {
@@ -59,6 +59,7 @@ _LAZY = {
     "Gates": "quality",
     "Quality": "quality",
     "measure": "quality",
+    "measure_face": "quality",
     "SCHEMES": "schemes",
     "Scheme": "schemes",
 }
@@ -98,6 +99,7 @@ __all__ = [
     "load_image",
     "locked",
     "measure",
+    "measure_face",
     "model_sha256",
     "open_detector",
     "open_landmarker",

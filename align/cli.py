@@ -55,7 +55,12 @@ def _run_parser() -> ArgumentParser:
         help="pictures, folders, quoted globs; - reads a list from stdin",
     )
     add("--config", action="config", help="a YAML file with any of these options; flags after it win")
-    add("--out", type=Path, required=True, help="where the crops and faces.parquet are written; never read as input")
+    add(
+        "--out",
+        type=Path,
+        required=True,
+        help="the crops and faces.parquet of these pictures, and of no others; never read as input",
+    )
     add("-0", "--null", action="store_true", help="the paths of the list on stdin end with NUL, not with a line break")
     add("--detector", choices=sorted(DETECTORS), default="hog", help="what finds the faces")
     add("--landmarks", choices=sorted(LANDMARKERS), default="dlib5", help="what finds the eyes")
@@ -86,6 +91,8 @@ def _run_parser() -> ArgumentParser:
 def _run(args: Namespace) -> int:
     if args.workers < 1:
         raise UsageError(f"--workers must be 1 or more (got {args.workers})")
+    if args.models is not None and not args.models.is_dir():
+        raise UsageError(f"--models must be a folder that holds model files by their names (got {args.models})")
     crop = CropSpec(args.template, _size(args.size), args.border, args.colour, args.anchor)
     gates = Gates(**vars(args.gates))
     search = Search(args.search, args.min_face, args.turns)

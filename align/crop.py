@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .colour import as_colour
+from .colour import as_colour, require_picture
 from .errors import UsageError
 from .eyeline import invert, require_alignable, similarity, transform_points
 from .face import Eyes, Face
 from .files import write_atomic
-from .schemes import SCHEMES
+from .schemes import SCHEMES, Scheme
 
 Border = Literal["replicate", "reflect", "constant"]
 _BORDERS = {"replicate": cv2.BORDER_REPLICATE, "reflect": cv2.BORDER_REFLECT_101, "constant": cv2.BORDER_CONSTANT}
@@ -80,10 +80,10 @@ class CropSpec:
     anchor: Anchor = "eyes"
 
     def __post_init__(self) -> None:
-        if self.template not in TEMPLATES:
+        if self.template not in tuple(TEMPLATES):
             raise UsageError(f"template must be one of {', '.join(TEMPLATES)} (got {self.template!r})")
         for name, value, known in (
-            ("border", self.border, _BORDERS),
+            ("border", self.border, get_args(Border)),
             ("colour", self.colour, get_args(Colour)),
             ("anchor", self.anchor, get_args(Anchor)),
         ):
@@ -140,23 +140,34 @@ def align_face(image: NDArray[np.uint8], face: Face, spec: CropSpec | None = Non
 
     Raises:
         AlignmentRefusedError: The face has no eyes, shows a profile, or its geometry is no face's.
-        UsageError: `spec.anchor` is `five` and the landmarks lack some of the five points.
+        UsageError: `image` is no picture; or `spec.anchor` is `five` and the landmarks lack some of the five points.
     """
     spec = spec or CropSpec()
+    require_picture(image)
     eyes = require_alignable(face)
     matrix = similarity(eyes.xy, spec.eyes_px) if spec.anchor == "eyes" else similarity(_five(face), spec.five_px)
     cut = warp(image, matrix, spec.width_height, spec.border)
     return Crop(as_colour(cut, colour=spec.colour == "rgb"), matrix, Eyes.from_array(transform_points(matrix, eyes.xy)))
 
 
-def _five(face: Face) -> NDArray[np.float64]:
-    scheme = SCHEMES.get(face.landmark_scheme or "")
-    if scheme is None or not scheme.five or face.landmarks is None:
+def require_five(scheme_name: str | None) -> Scheme:
+    """Give the scheme of landmarks that hold the five points.
+
+    Raises:
+        UsageError: These do not.
+    """
+    scheme = SCHEMES.get(scheme_name or "")
+    if scheme is None or not scheme.five:
         raise UsageError(
-            f"anchor five needs eyes, nose and mouth (the landmarks are {face.landmark_scheme}); take landmarks dlib68 "
-            "or fan, or anchor eyes"
+            f"anchor five needs eyes, nose and mouth (the landmarks are {scheme_name}); take landmarks dlib68 or fan, "
+            "or anchor eyes"
         )
-    return scheme.five_points(face.landmarks)
+    return scheme
+
+
+def _five(face: Face) -> NDArray[np.float64]:
+    scheme = require_five(face.landmark_scheme if face.landmarks is not None else None)
+    return scheme.five_points(np.asarray(face.landmarks))
 
 
 def warp(

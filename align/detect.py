@@ -68,7 +68,7 @@ def open_detector(name: str, device: str = "cpu", models: Path | None = None) ->
         UsageError: There is no such detector, it needs a package that is not installed, or cannot run on `device`.
         ModelError: Its model file is missing or wrong.
     """
-    return LadderDetector(open_adapter("detector", "detectors", name, DETECTORS).open(device, models))
+    return LadderDetector(open_adapter("detector", "detectors", name, DETECTORS).open(device, models and Path(models)))
 
 
 def open_adapter(what: str, folder: str, name: str, known: dict[str, str]) -> Any:

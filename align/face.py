@@ -4,7 +4,7 @@ Pixel centres stand at integers (OpenCV's convention): the picture spans -0.5 to
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -109,7 +109,8 @@ class Face:
         turn_deg: The roll that was taken out of the picture when the detector hit: 0 for an upright head, 90 for one
             that lies with its crown to the right.
         eyes: Eye centres, or None where the landmarker gave none.
-        landmarks: float64 [N, 2], every point that the landmarker gave, x and y in source pixels.
+        landmarks: float64 [N, 2], every point that the landmarker gave, x and y in source pixels; read-only. Two faces
+            that differ in them alone are equal.
         landmark_scheme: Name of the points' order, for example `dlib5`.
     """
 
@@ -119,8 +120,14 @@ class Face:
     scale: float = 1.0
     turn_deg: int = 0
     eyes: Eyes | None = None
-    landmarks: NDArray[np.float64] | None = None
+    landmarks: NDArray[np.float64] | None = field(default=None, compare=False)
     landmark_scheme: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.landmarks is not None:
+            points = self.landmarks.copy()
+            points.setflags(write=False)
+            object.__setattr__(self, "landmarks", points)
 
     @property
     def yaw_deg(self) -> float | None:

@@ -1,13 +1,14 @@
 """A picture in, its faces with eyes and landmarks out."""
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .colour import as_colour
+from .colour import as_colour, require_picture
 from .detect import Detector, open_detector
+from .errors import UsageError
 from .face import Face
 from .ladder import Search
 from .landmarks import Landmarker, locate, open_landmarker
@@ -37,8 +38,7 @@ def find_faces(
         UsageError: There is no such detector or landmarker, or the picture is not uint8 of those shapes.
         ModelError: A model file is missing or wrong.
     """
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
-        raise ValueError(f"image must be uint8 [H, W, 3] or [H, W] (got {image.dtype} {list(image.shape)})")
+    require_picture(image)
     detector = open_detector(detector) if isinstance(detector, str) else detector
     landmarker = open_landmarker(landmarks) if isinstance(landmarks, str) else landmarks
     seen = as_colour(image, colour=landmarker.colour)
@@ -46,7 +46,13 @@ def find_faces(
 
 
 def choose_faces(faces: list[Face], choice: Choice, height: int, width: int) -> list[Face]:
-    """Take the faces that are wanted of a picture of `height` x `width`; all of them stand from left to right."""
+    """Take the faces that are wanted of a picture of `height` x `width`; all of them stand from left to right.
+
+    Raises:
+        UsageError: `choice` is none of `Choice`.
+    """
+    if choice not in get_args(Choice):
+        raise UsageError(f"faces must be one of {', '.join(get_args(Choice))} (got {choice!r})")
     if not faces or choice == "all":
         return sorted(faces, key=lambda face: face.box.xyxy)
     if choice == "largest":

@@ -110,7 +110,17 @@ def _decode(image: Image.Image, name: str) -> NDArray[np.uint8]:
         rgba = upright if upright.mode == "RGBA" else upright.convert("RGBA")
         upright = Image.new("RGB", rgba.size, "white")
         upright.paste(rgba, mask=rgba)
-    return np.array(upright.convert("RGB"))
+    return _as_array(upright if upright.mode == "RGB" else upright.convert("RGB"))
+
+
+def _as_array(image: Image.Image) -> NDArray[np.uint8]:
+    """Copy an RGB picture in bands: at once it would stand in memory three times."""
+    array = np.empty((image.height, image.width, 3), np.uint8)
+    rows = max(1, _BAND_PX // image.width)
+    for top in range(0, image.height, rows):
+        below = min(top + rows, image.height)
+        array[top:below] = np.asarray(image.crop((0, top, image.width, below)))
+    return array
 
 
 def _lab_to_rgb(image: Image.Image) -> Image.Image:

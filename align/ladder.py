@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, get_args
 
 import cv2
@@ -19,8 +19,11 @@ from .upright import upright
 LONGEST_SHAPE = 3.0
 """A picture longer than this many times its short side is brought to size by its short side."""
 
+LONGEST_SIDE = 30_000
+"""OpenCV turns and warps no picture with a side of 32,767 pixels or more."""
+
 PADDING = 0.25
-"""The border around the view that looks for faces that fill the picture, in long sides, on each side."""
+"""The border around the view that looks for faces that fill the picture, in short sides, on each side."""
 
 MIN_SIDE = 64
 """Smaller views get a border on the right and below: networks fail on pictures that their strides bring to nothing."""
@@ -53,7 +56,7 @@ class Search:
     def __post_init__(self) -> None:
         if self.until not in get_args(Until):
             raise UsageError(f"search must be one of {', '.join(get_args(Until))} (got {self.until!r})")
-        if not isinstance(self.min_face, int) or self.min_face < 1:
+        if isinstance(self.min_face, bool) or not isinstance(self.min_face, int) or self.min_face < 1:
             raise UsageError(f"min_face must be a whole number of pixels >= 1 (got {self.min_face!r})")
 
 
@@ -66,7 +69,8 @@ class Reach:
         long_side: Long side of the first view.
         max_side: Long side of the largest view of 4 to 3; others have as many pixels at the most. Bounds the memory.
         turns: Rolls, in degrees, at which it looks again where it found nothing upright.
-        any_roll: It finds heads that lie or stand on their crown as surely as upright ones, and does not say which.
+        upright_score: A face of this score or more stands as its view shows it; of others it is asked which way up
+            they are (`upright`). Infinite for detectors that find heads of any roll and do not say which.
         sure_score: A face of this score or more ends the search; in the views after the first no other is believed.
     """
 
@@ -75,7 +79,7 @@ class Reach:
     long_side: int = 640
     max_side: int = 2560
     turns: tuple[int, ...] = (90, -90, 180)
-    any_roll: bool = False
+    upright_score: float = math.inf
 
 
 class Backend(Protocol):
@@ -106,6 +110,19 @@ class View:
     padding: float = 0.0
     turn_deg: int = 0
 
+    def shape(self, height: int, width: int) -> tuple[int, int]:
+        """Give the height and width of the view of a picture, before `MIN_SIDE`."""
+        border = round(self.padding * self.scale * min(height, width))
+        down, across = height * self.scale + 2 * border, width * self.scale + 2 * border
+        sine, cosine = (abs(f(math.radians(self.turn_deg))) for f in (math.sin, math.cos))
+        return math.ceil(across * sine + down * cosine), math.ceil(across * cosine + down * sine)
+
+    def within(self, height: int, width: int, max_side: int) -> "View":
+        """Give the view, reduced so far that it has no more pixels than 4 to 3 of `max_side`, and no endless side."""
+        down, across = self.shape(height, width)
+        factor = min(math.sqrt(0.75 * max_side**2 / (down * across)), LONGEST_SIDE / max(down, across))
+        return self if factor >= 1 else replace(self, scale=self.scale * factor)
+
     def show(self, picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
         """Give the view and the matrix picture -> view, float64 [2, 3]."""
         height, width = picture.shape[:2]
@@ -115,7 +132,7 @@ class View:
         shown = picture
         if size != (width, height):
             shown = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if self.scale < 1 else cv2.INTER_LINEAR)
-        if border := round(self.padding * max(size)):
+        if border := round(self.padding * min(size)):
             shown = cv2.copyMakeBorder(shown, border, border, border, border, cv2.BORDER_REPLICATE)
             matrix[:, 2] += border
         if self.turn_deg:
@@ -157,9 +174,10 @@ class LadderDetector:
             seen = self._look(pictures, [(i, view) for i in going for view in ladders[i][step]])
             for i in going:
                 found[i] = self._add(found[i], seen[i], first=step == 0)
-        if self._backend.reach.any_roll:
-            return [[upright(image, face) for face in faces] for image, faces in zip(images, found, strict=True)]
-        return found
+        return [
+            [face if face.score >= self._backend.reach.upright_score else upright(image, face) for face in faces]
+            for image, faces in zip(images, found, strict=True)
+        ]
 
     def _goes_on(self, found: Sequence[Face], ladder: Sequence[Sequence[View]], step: int, search: Search) -> bool:
         """Whether a step is looked at, after what the steps before it showed."""
@@ -227,18 +245,19 @@ def _ladder(shape: tuple[int, ...], reach: Reach, search: Search) -> Iterator[li
     """Yield the steps of the search in a picture of a shape; the views of one step are looked at together."""
     height, width = shape[:2]
     long_side = min(max(height, width), LONGEST_SHAPE * min(height, width))
-    largest = math.sqrt(0.75 * reach.max_side**2 / (height * width))
-    needed = min(largest, reach.window / search.min_face)
-    first = min(reach.long_side / long_side, max(needed, 1.0), largest)
+    needed = max(reach.window / search.min_face, 1.0 if reach.long_side >= long_side else 0.0)
+    first = min(reach.long_side / long_side, needed)
     steps = [[View(first / 2, PADDING)]]
-    scale = first
-    while scale < needed * 0.99:
-        scale = min(scale * 2, needed)
+    scale, largest = first, View(needed).within(height, width, reach.max_side).scale
+    while scale < largest * 0.99:
+        scale = min(scale * 2, largest)
         steps.append([View(scale)])
     if search.turns and reach.turns:
         steps.append([View(first, turn_deg=turn) for turn in reach.turns])
-    yield [View(first)]
-    yield from sorted(steps, key=lambda views: sum(view.scale**2 for view in views))
+    if min(height, width) < search.min_face / 2:
+        steps = []  # no face that is looked for has room
+    for views in [[View(first)], *sorted(steps, key=lambda views: sum(view.scale**2 for view in views))]:
+        yield [view.within(height, width, reach.max_side) for view in views]
 
 
 def _turned(picture: NDArray[np.uint8], turn_deg: int) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:

@@ -68,7 +68,9 @@ def open_landmarker(name: str, device: str = "cpu", models: Path | None = None) 
         UsageError: There is no such landmarker, it needs a package that is not installed, or cannot run on `device`.
         ModelError: Its model file is missing or wrong.
     """
-    landmarker: Landmarker = open_adapter("landmarks", "landmarkers", name, LANDMARKERS).open(device, models)
+    landmarker: Landmarker = open_adapter("landmarks", "landmarkers", name, LANDMARKERS).open(
+        device, models and Path(models)
+    )
     return landmarker
 
 

@@ -7,10 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .colour import as_colour
+from .crop import CropSpec, align_face
 from .errors import UsageError
+from .face import Face
 
 CANONICAL_PX = 112
-"""Every crop is measured at this size: the sharpness of a Laplacian depends on the size of the picture."""
+"""Every face is measured at this size: the sharpness of a Laplacian depends on the size of the picture."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,21 @@ def measure(crop: NDArray[np.uint8]) -> Quality:
     return Quality(float(sharpness), float(mean[0, 0]), float(deviation[0, 0]))
 
 
+def measure_face(image: NDArray[np.uint8], face: Face) -> Quality:
+    """Measure a face on a crop of its own, `tight` at `CANONICAL_PX`, whatever is cropped for the user.
+
+    So the numbers, and a gate's threshold, mean the same for every template and size.
+
+    Args:
+        image: uint8 [H, W, 3], RGB, or [H, W], luma, the picture in which the face was found.
+        face: A face that can be aligned.
+
+    Raises:
+        AlignmentRefusedError: It cannot.
+    """
+    return measure(align_face(image, face, CropSpec("tight", CANONICAL_PX, colour="grey")).image)
+
+
 @dataclass(frozen=True)
 class Gates:
     """Thresholds below or above which a crop is dropped; None lets everything through.
@@ -63,7 +80,8 @@ class Gates:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value is not None and not value >= 0:
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if value is not None and not (is_number and value >= 0):
                 raise UsageError(f"{name} must be a number >= 0 (got {value!r})")
 
     def reason(self, quality: Quality, interocular_px: float | None = None, yaw_deg: float | None = None) -> str | None:

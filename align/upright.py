@@ -19,8 +19,8 @@ FACE_PX = 128
 SIDE_PX = 224
 """The square that is shown of it."""
 
-SURE_SCORE = 0.3
-"""The referee's score above which an upright face is taken for one without asking further."""
+SURE_SCORE = 1.0
+"""The referee's score above which a face is taken to stand as was said, without asking further."""
 
 TURNS = (0, 90, -90, 180)
 
@@ -39,14 +39,13 @@ def upright(image: NDArray[np.uint8], face: Face) -> Face:
         The face with `turn_deg`; as it was where HOG sees no face at any turn.
     """
     luma = as_colour(image, colour=False)
-    asked = [turn for turn in TURNS if (turn - face.turn_deg) % 360 == 0]
-    best, best_score = face.turn_deg, -math.inf
-    for turn in [*asked, *(turn for turn in TURNS if turn not in asked)]:
+    best, best_score = face.turn_deg, _score(luma, face, face.turn_deg)
+    if best_score >= SURE_SCORE:
+        return face
+    for turn in TURNS:
         score = _score(luma, face, turn)
         if score > best_score:
             best, best_score = turn, score
-        if score >= SURE_SCORE and turn in asked:
-            break
     return replace(face, turn_deg=best)
 
 

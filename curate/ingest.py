@@ -17,10 +17,12 @@ from align import (
     Box,
     EyelineError,
     Face,
+    Quality,
     align_face,
     choose_faces,
     find_faces,
     measure,
+    measure_face,
     open_detector,
     open_landmarker,
     warp,
@@ -152,7 +154,8 @@ class _ItemIngest:
             scale = np.diag((size / picture.shape[1], size / picture.shape[0]))
             whole = Box(-0.5, -0.5, picture.shape[1], picture.shape[0])
             matrix = np.hstack([scale, scale @ np.full((2, 1), 0.5) - 0.5])
-            yield self._cropped(frame, 0, _resize(picture, size), self._geometry(whole, matrix, NO_DETECTOR))
+            crop = _resize(picture, size)
+            yield self._cropped(frame, 0, crop, self._geometry(whole, matrix, NO_DETECTOR), measure(crop))
             return
         wanted = self._dataset.align
         detector, landmarker = open_detector(wanted.detector), open_landmarker(wanted.landmarks)
@@ -177,7 +180,8 @@ class _ItemIngest:
             crop = align_face(picture, face, self._dataset.align.crop_spec())
         except AlignmentRefusedError as refusal:
             return self._row(frame.index, frame, number, drop_reason=refusal.reason, **geometry), None
-        return self._cropped(frame, number, crop.image, geometry | {"matrix": crop.matrix.ravel().tolist()})
+        geometry |= {"matrix": crop.matrix.ravel().tolist()}
+        return self._cropped(frame, number, crop.image, geometry, measure_face(picture, face))
 
     def _background(self, frame: Frame) -> Iterator[tuple[Row, NDArray[np.uint8] | None]]:
         """Cut random boxes; where they lie depends on the seed, the source and the frame alone."""
@@ -195,17 +199,16 @@ class _ItemIngest:
             matrix[1, 2] = -scale * (box.y + 0.5) + 0.5 * scale - 0.5
             crop = warp(picture, matrix, (size, size), self._dataset.align.border)
             geometry = self._geometry(box, matrix, "background")
-            yield self._cropped(frame, number, crop, geometry, label=background.label)
+            yield self._cropped(frame, number, crop, geometry, measure(crop), label=background.label)
 
     @staticmethod
     def _geometry(box: Box, matrix: NDArray[np.float64], detector: str) -> Row:
         return {**box.record(), "detector": detector, "matrix": matrix.ravel().tolist()}
 
     def _cropped(
-        self, frame: Frame, number: int, crop: NDArray[np.uint8], geometry: Row, **values: str
+        self, frame: Frame, number: int, crop: NDArray[np.uint8], geometry: Row, quality: Quality, **values: str
     ) -> tuple[Row, NDArray[np.uint8]]:
-        """Measure a crop, judge it, write it, and make its row."""
-        quality = measure(crop)
+        """Judge a crop by what was measured of it, write it, and make its row."""
         reason = self._dataset.gates.reason(quality, geometry.get("interocular_px"), geometry.get("yaw_deg"))
         row = self._row(frame.index, frame, number, **geometry, **values)
         if reason is None and self._dataset.labels and row.get("label") is None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..crop import Crop, CropSpec, align_face, write_png
+from ..crop import CropSpec, align_face, require_five, write_png
 from ..detect import Detector, open_detector
 from ..errors import EyelineError, ImageError
 from ..eyeline import AlignmentRefusedError
@@ -18,7 +18,7 @@ from ..image import load_image, shown
 from ..inputs import Picture
 from ..ladder import Search
 from ..landmarks import LANDMARKERS, Landmarker, open_landmarker
-from ..quality import Gates, measure
+from ..quality import Gates, measure_face
 
 Row = dict[str, Any]
 
@@ -88,7 +88,7 @@ def _align(picture: Picture, recipe: Recipe, staged: Path, fingerprint: str) -> 
         except AlignmentRefusedError as refusal:
             rows.append(row | {"drop_reason": refusal.reason})
             continue
-        numbers, reason = _judge(crop, face, recipe.gates)
+        numbers, reason = _judge(image, face, recipe.gates)
         row |= {"matrix": crop.matrix.ravel().tolist(), "drop_reason": reason} | numbers
         if reason is None:
             row["crop"] = f"{picture.name}-{number:02d}.png"
@@ -107,9 +107,9 @@ def _open_models(recipe: Recipe) -> tuple[Detector, Landmarker]:
     return detector, open_landmarker(recipe.landmarks, device, recipe.models)
 
 
-def _judge(crop: Crop, face: Face, gates: Gates) -> tuple[Row, str | None]:
-    """Measure a crop: its numbers, and the reason for which it is dropped."""
-    quality = measure(crop.image)
+def _judge(image: NDArray[np.uint8], face: Face, gates: Gates) -> tuple[Row, str | None]:
+    """Measure a face: its numbers, and the reason for which it is dropped."""
+    quality = measure_face(image, face)
     interocular_px = face.eyes.interocular_px if face.eyes else None
     return asdict(quality), gates.reason(quality, interocular_px, face.yaw_deg)
 
@@ -129,5 +129,8 @@ def check_models(recipe: Recipe) -> None:
 
     Raises:
         ModelError: A model file is missing or wrong.
+        UsageError: The landmarks do not give the points that the crop is anchored by.
     """
-    _open_models(recipe)
+    _, landmarker = _open_models(recipe)
+    if recipe.crop.anchor == "five":
+        require_five(landmarker.scheme)

@@ -20,7 +20,7 @@ class Cnn:
 
     name = "cnn"
     colour = True
-    reach = Reach(window=64, sure_score=0.5, long_side=480, max_side=1280, turns=(180,), any_roll=True)
+    reach = Reach(window=64, sure_score=0.5, long_side=480, max_side=1280, turns=(180,))
 
     def __init__(self, path: Path) -> None:
         self._detector = dlib.cnn_face_detection_model_v1(str(path))

@@ -17,7 +17,7 @@ class Hog:
     name = "hog"
     colour = False
     # the classifier's window has 80 pixels; heads that lean by more than 30 degrees are mostly missed
-    reach = Reach(window=96, sure_score=0.3, long_side=480, turns=(90, -90, 45, -45, 180))
+    reach = Reach(window=96, sure_score=0.3, long_side=480, turns=(90, -90, 45, -45, 180), upright_score=1.0)
 
     def __init__(self) -> None:
         self._detector = dlib.get_frontal_face_detector()

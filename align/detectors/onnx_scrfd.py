@@ -21,7 +21,7 @@ class Scrfd:
 
     name = "scrfd"
     colour = True
-    reach = Reach(window=16, sure_score=0.8, max_side=1920, any_roll=True)
+    reach = Reach(window=16, sure_score=0.8, max_side=1920)
 
     def __init__(self, device: str, models: Path | None) -> None:
         module = import_face_alignment(self.name, device, ".detection.scrfd")

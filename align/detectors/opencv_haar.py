@@ -20,7 +20,10 @@ NEIGHBOURS = 5
 
 
 class Haar:
-    """OpenCV's frontal face cascade; the score is the weight of the last stage."""
+    """OpenCV's frontal face cascade; the score is the weight of the last stage.
+
+    It sees upright heads, and by the turned views lying and overhead ones; those that lean are missed.
+    """
 
     name = "haar"
     colour = False

@@ -22,7 +22,7 @@ class YuNet:
 
     name = "yunet"
     colour = True
-    reach = Reach(window=32, sure_score=0.85, any_roll=True)
+    reach = Reach(window=32, sure_score=0.85, turns=(90, -90, 45, -45, 180))
 
     def __init__(self, path: Path) -> None:
         self._detector = cv2.FaceDetectorYN.create(str(path), "", (320, 320), MIN_SCORE, NMS_IOU)

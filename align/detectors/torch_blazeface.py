@@ -23,7 +23,7 @@ class BlazeFace:
 
     name = "blazeface"
     colour = True
-    reach = Reach(window=32, sure_score=0.8, long_side=TILE, max_side=1280, any_roll=True)
+    reach = Reach(window=32, sure_score=0.8, long_side=TILE, max_side=1280)
 
     def __init__(self, device: str, models: Path | None) -> None:
         module = import_face_alignment(self.name, device, ".detection.blazeface")

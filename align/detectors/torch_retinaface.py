@@ -16,7 +16,7 @@ class RetinaFace:
 
     name = "retinaface"
     colour = True
-    reach = Reach(window=16, sure_score=0.9, max_side=1920, any_roll=True)
+    reach = Reach(window=16, sure_score=0.9, max_side=1920)
 
     def __init__(self, device: str, models: Path | None) -> None:
         module = import_face_alignment(self.name, device, ".detection.retinaface")

@@ -69,6 +69,18 @@ def test_yaw_and_the_drop_of_the_nose_do_not_depend_on_roll_or_size(turn_deg: fl
     assert math.remainder(eyes.roll_deg - turn_deg, 360) == pytest.approx(0, abs=1e-9)
 
 
+def test_a_face_turned_by_45_degrees_is_still_aligned_and_a_lying_box_is_read_as_it_lies() -> None:
+    nose = 0.38 * np.tan(np.radians(45)) * 40
+    corners = np.array([(75, 50), (65, 50), (25, 50), (35, 50), (50 + nose, 75)])
+    face = Face(
+        Box(0, 0, 100, 100), 1.0, "t", eyes=Eyes((30, 50), (70, 50)), landmarks=corners, landmark_scheme="dlib5"
+    )
+    assert face.yaw_deg == pytest.approx(45)
+    assert align_face(np.zeros((100, 100, 3), np.uint8), face).image.shape == (224, 224, 3)
+    lying = Face(Box(0, 0, 300, 100), 1.0, "t", turn_deg=90, eyes=Eyes((50, 20), (50, 60)))
+    assert align_face(np.zeros((100, 300, 3), np.uint8), lying).image.shape == (224, 224, 3)
+
+
 def test_a_face_of_unknown_points_has_no_yaw() -> None:
     eyes = Eyes((30, 50), (70, 50))
     assert Face(Box(0, 0, 100, 100), 1.0, "test", eyes=eyes).yaw_deg is None

@@ -168,16 +168,76 @@ def test_pupils_marked_by_hand_are_near_the_eyes_found(photos: Path) -> None:
 
 @pytest.mark.parametrize(
     ("image", "what"),
-    [(np.zeros((4, 4, 3), np.float32), "float32"), (np.zeros((4, 4, 4), np.uint8), r"\[4, 4, 4\]")],
+    [
+        (np.zeros((4, 4, 3), np.float32), "float32"),
+        (np.zeros((4, 4, 4), np.uint8), r"\[4, 4, 4\]"),
+        (np.zeros((0, 4, 3), np.uint8), r"\[0, 4, 3\]"),
+        (np.zeros(4, np.uint8), r"\[4\]"),
+        ([[1, 2]], "list"),
+        (None, "NoneType"),
+    ],
 )
 def test_other_arrays_are_refused(image: np.ndarray, what: str) -> None:
-    with pytest.raises(ValueError, match=what):
+    with pytest.raises(UsageError, match=what):
         align.find_faces(image)
+    eyes = align.Eyes((30, 50), (70, 50))
+    with pytest.raises(UsageError, match=what):
+        align.align_face(image, align.Face(align.Box(0, 0, 100, 100), 1.0, "test", eyes=eyes))
 
 
 def test_an_unknown_detector_is_refused_with_the_nearest_names(astronaut: np.ndarray) -> None:
     with pytest.raises(UsageError, match=r"detector must be one of blazeface, .* \(got 'hgo'\); did you mean hog\?"):
         align.find_faces(astronaut, detector="hgo")
+
+
+class _Marks:
+    """A landmarker that is exact: it gives the middle of each of five dots, found in the view by their brightness."""
+
+    scheme = "dlib5"
+    colour = False
+
+    def points(self, view: np.ndarray, _: align.Box) -> np.ndarray:
+        weights = np.where(view > 40, view, 0).astype(float)
+        count, labels = cv2.connectedComponents((view > 40).astype(np.uint8))
+        y, x = np.mgrid[0 : view.shape[0], 0 : view.shape[1]]
+        middles = [
+            (
+                (x * weights)[labels == i].sum() / weights[labels == i].sum(),
+                (y * weights)[labels == i].sum() / weights[labels == i].sum(),
+            )
+            for i in range(1, count)
+        ]
+        eyes = sorted(sorted(middles, key=lambda middle: middle[1])[:4])
+        nose = max(middles, key=lambda middle: middle[1])
+        return np.array([eyes[3], eyes[2], eyes[0], eyes[1], nose])
+
+
+@pytest.mark.parametrize("side", [90, 320, 640])
+def test_nothing_is_lost_on_the_way_into_the_view_and_back(side: int) -> None:
+    """With an exact landmarker the points are exact, mirror image and all, and dots outside the box are seen."""
+    marks = np.array([(0.87, 0.3), (0.66, 0.31), (-0.12, 0.3), (0.34, 0.29), (0.5, 1.1)]) * side + side * 0.4
+    y, x = np.mgrid[0 : 2 * side, 0 : 2 * side]
+    blur = 2 * (side / 50) ** 2
+    picture = sum(250 * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / blur) for cx, cy in marks)
+    face = align.Face(align.Box(side * 0.4, side * 0.4, side, side), 1.0, "test")
+    found = locate(np.clip(picture, 0, 255).astype(np.uint8), face, _Marks(), passes=1)
+    assert np.abs(found.landmarks - marks).max() < 0.06 * max(side / 320, 1)
+
+
+def test_a_face_is_a_value() -> None:
+    points = np.ones((5, 2))
+    face = align.Face(align.Box(0, 0, 50, 50), 0.1, "test", landmarks=points, landmark_scheme="dlib5")
+    assert face == replace(face)
+    assert len({face, replace(face)}) == 1
+    points[0] = 9
+    assert face.landmarks[0, 0] == 1
+    with pytest.raises(ValueError, match="read-only"):
+        face.landmarks[0, 0] = 5
+
+
+def test_an_unknown_choice_of_faces_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"faces must be one of largest, central, all \(got 'best'\)"):
+        align.choose_faces([align.Face(align.Box(0, 0, 50, 50), 0.1, "test")], "best", 9, 9)
 
 
 def test_choosing_faces() -> None:

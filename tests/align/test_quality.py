@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
+import align
 from align import Gates, Quality, UsageError, measure
 
 
@@ -50,3 +51,33 @@ def test_open_gates_let_everything_but_blank_pictures_through() -> None:
 def test_a_threshold_must_be_a_number(value: float) -> None:
     with pytest.raises(UsageError, match="min_sharpness must be a number >= 0"):
         Gates(min_sharpness=value)
+
+
+def test_a_faces_numbers_do_not_depend_on_what_is_cropped_and_hardly_on_the_size_of_the_photo(
+    astronaut: np.ndarray,
+) -> None:
+    face = align.find_faces(astronaut)[0]
+    numbers = align.measure_face(astronaut, face)
+    luma = cv2.cvtColor(astronaut, cv2.COLOR_RGB2GRAY)
+    assert align.measure_face(luma, face).sharpness == pytest.approx(numbers.sharpness, rel=0.02)
+    large = cv2.resize(astronaut, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
+    again = align.measure_face(large, align.find_faces(large)[0])
+    assert again.sharpness == pytest.approx(numbers.sharpness, rel=0.35)
+    assert again.brightness == pytest.approx(numbers.brightness, rel=0.03)
+    blurred = align.measure_face(cv2.GaussianBlur(astronaut, (0, 0), 2), face)
+    assert blurred.sharpness < 0.5 * numbers.sharpness
+
+
+def test_a_turned_head_is_a_profile_to_the_gate() -> None:
+    quality = align.Quality(100.0, 100.0, 50.0)
+    gates = align.Gates(max_yaw_deg=30)
+    assert gates.reason(quality, 50, -31) == "profile"
+    assert gates.reason(quality, 50, 31) == "profile"
+    assert gates.reason(quality, 50, 29) is None
+    assert gates.reason(quality) is None
+
+
+@pytest.mark.parametrize("bad", ["2", True, -1, float("nan")])
+def test_a_gate_that_is_no_number_is_refused(bad: object) -> None:
+    with pytest.raises(align.UsageError, match="min_contrast must be a number >= 0"):
+        align.Gates(min_contrast=bad)
