@@ -21,7 +21,7 @@ from rich.table import Table
 
 from .errors import EyelineError
 
-_WIDE = 160
+_WIDE = 1000
 """Columns of a table that no terminal bounds."""
 
 DONE, FAILED, WRONG_USAGE, DONE_WITH_FAILURES = 0, 1, 2, 3
