@@ -149,7 +149,8 @@ class LadderDetector:
 
     The first view has a long side of `Reach.long_side`; then come a smaller one inside a border, for faces that fill
     the picture, larger and larger ones down to `Search.min_face`, and views turned by `Reach.turns`, of which the one
-    with the surest face wins. `Search.until` says when it ends; `Face.scale` and `Face.turn_deg` tell which view it was.
+    with the surest face wins. `Search.until` says when it ends; `Face.scale` and `Face.turn_deg` tell which view
+    showed a face.
     """
 
     def __init__(self, backend: Backend) -> None:
