@@ -2,7 +2,6 @@ import bz2
 import json
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,30 +14,11 @@ from align.http_get import CutOffError, Patience, _next_url
 from align.models import PINNED, VERIFIED, check_file
 from align.store import fetch
 
-from .model_server import BODY, NPY, QUICK, Script, refuse, serving
+from .model_server import BODY, NPY, QUICK, Script, refuse
+
+pytestmark = pytest.mark.usefixtures("cache")
 
 SHORT_OF_TIME = Patience(stall_s=0.4, attempts=3, pause_s=0)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Script]:
-    with serving() as script:
-        yield script
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home-cache"))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    return tmp_path / "home-cache" / "eyeline" / "models"
-
-
-@pytest.fixture
-def target(server: Script, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where model.dat, which the server has, is going to be."""
-    server.load(BODY)
-    monkeypatch.setitem(MODELS, "model.dat", server.card(BODY))
-    return cache / "model.dat"
 
 
 def test_a_fetched_file_is_whole_checked_and_alone(server: Script, target: Path) -> None:

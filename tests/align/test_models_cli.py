@@ -1,5 +1,4 @@
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,24 +8,13 @@ from jsonargparse import ArgumentParser
 from align import MODELS, console
 from align.models_cli import add_models_command, run_models
 
-from .model_server import Script, serving
+from .model_server import Script
 
 BODY = bytes(range(256)) * 100
 FIVE = "shape_predictor_5_face_landmarks.dat"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Script]:
-    with serving() as script:
-        yield script
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home-cache"))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("COLUMNS", "300")
-    return tmp_path / "home-cache" / "eyeline" / "models"
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,28 +18,9 @@ from align.lock import held
 from align.models import PINNED, UNVERIFIED, VERIFIED, ModelFile
 from align.store import _MAGIC, WRONG, check_models, fetch
 
-from .model_server import BODY, NPY, QUICK, Script, refuse, serving
+from .model_server import BODY, NPY, QUICK, Script, refuse
 
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Script]:
-    with serving() as script:
-        yield script
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home-cache"))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    return tmp_path / "home-cache" / "eyeline" / "models"
-
-
-@pytest.fixture
-def target(server: Script, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where model.dat, which the server has, is going to be."""
-    server.load(BODY)
-    monkeypatch.setitem(MODELS, "model.dat", server.card(BODY))
-    return cache / "model.dat"
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 # Files compressed on the server
