@@ -133,7 +133,7 @@ def _read_table(path: Path) -> pa.Table:
         table = _read(path)
     except (OSError, pa.ArrowException) as error:
         raise UsageError(
-            f"{shown(path)}: expected the table of an earlier run ({error}); choose another --out"
+            f"{shown(path)}: expected the table of an earlier run ({error}); remove it, or choose another --out"
         ) from None
     if table.schema.equals(SCHEMA):
         return table
