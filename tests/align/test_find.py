@@ -8,7 +8,7 @@ import pytest
 
 import align
 from align import UsageError
-from align.landmarks import locate
+from align.landmarks import CORNERS_IN_BOX, locate
 
 
 @pytest.fixture(scope="module")
@@ -78,14 +78,31 @@ def test_a_steep_face_gets_a_third_pass_and_is_right(astronaut: np.ndarray, degr
     assert locate(turned, box, landmarker).eyes != locate(turned, box, landmarker, passes=2).eyes
 
 
+class _Watched:
+    """dlib's five points, and where in the box that it was given it found them."""
+
+    scheme = "dlib5"
+    colour = False
+
+    def __init__(self) -> None:
+        self.seen: list[np.ndarray] = []
+
+    def points(self, view: np.ndarray, box: align.Box) -> np.ndarray:
+        points = align.open_landmarker("dlib5").points(view, box)
+        self.seen.append((points - (box.x, box.y)) / box.w)
+        return points
+
+
 def test_a_box_that_is_off_is_mended_by_the_points_themselves(astronaut: np.ndarray, face: align.Face) -> None:
-    landmarker = align.open_landmarker("dlib5")
+    landmarker = _Watched()
     for dx, dy, larger in ((0.15, 0, 1), (0, 0.15, 1), (-0.1, -0.1, 1), (0, 0, 1.25), (0, 0, 0.8)):
         side = face.box.w * larger
         x, y = face.box.center[0] + dx * face.box.w, face.box.center[1] + dy * face.box.h
         off = replace(face, box=align.Box(x - side / 2, y - side / 2, side, side))
         eyes = locate(astronaut, off, landmarker).eyes
         assert np.abs(eyes.xy - face.eyes.xy).max() < 0.03 * face.eyes.interocular_px
+        rough, fine, _ = landmarker.seen[-3:]  # then comes the mirror image
+        assert np.abs(fine - CORNERS_IN_BOX).max() < 0.03 < np.abs(rough - CORNERS_IN_BOX).max()
 
 
 def test_the_mirror_image_gives_mirrored_points(astronaut: np.ndarray, face: align.Face) -> None:
