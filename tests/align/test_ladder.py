@@ -1,6 +1,8 @@
 """The ladder on a backend that sees bright squares, so that each step can be told apart."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -104,6 +106,20 @@ def test_lying_heads_are_not_looked_for_where_they_are_not_wanted() -> None:
     faces = LadderDetector(backend).detect(_picture(100, 140, (30, 40, 30), turn=90), Search(turns=False))
     assert [face.turn_deg for face in faces] == [0]  # unsure, but seen in the first view
     assert faces[0].score == 0.3
+
+
+@pytest.mark.parametrize(
+    ("upright_score", "turns", "asked"), [(1.0, True, 1), (1.0, False, 0), (0.5, True, 0), (math.inf, False, 1)]
+)
+def test_which_way_up_is_asked_of_weak_faces_unless_heads_are_known_to_be_upright(
+    monkeypatch: pytest.MonkeyPatch, upright_score: float, turns: bool, asked: int
+) -> None:
+    seen = []
+    monkeypatch.setattr("align.ladder.upright", lambda _, face: seen.append(face) or replace(face, turn_deg=180))
+    detector = LadderDetector(Squares(upright_score=upright_score))
+    (face,) = detector.detect(_picture(100, 100, (30, 40, 20)), Search(turns=turns))
+    assert len(seen) == asked
+    assert face.turn_deg == 180 * asked
 
 
 def test_every_view_is_merged_where_all_are_asked_for() -> None:
