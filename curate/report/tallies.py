@@ -13,7 +13,9 @@ FRAME_KEYS = ("decoded", "sampled_out", "near_identical", "with_rows")
 REASONS: Mapping[str, str] = {
     DropReason.NO_FACE: "nothing was detected",
     DropReason.CORRUPT: "the picture, or the rest of the video, cannot be decoded",
-    DropReason.PROFILE: "the eyes are too close for the box: no eye line to align by",
+    DropReason.PROFILE: "the head is turned too far aside: no eye line to align by, or beyond the gate",
+    DropReason.NO_EYES: "the landmarker gave no eyes",
+    DropReason.IMPLAUSIBLE: "eyes and nose stand as in no face: a false detection",
     DropReason.BLANK: "one flat colour",
     DropReason.TOO_SMALL: "the eyes are closer than the gate allows",
     DropReason.BLURRED: "sharpness below the gate",

@@ -7,7 +7,9 @@ from PIL import Image
 
 from align import EyelineError, UsageError
 from curate import read_manifest
+from curate.outcome import DropReason
 from curate.report import write_report
+from curate.report.tallies import REASONS
 from tests.curate.report_sets import HOSTILE, make_set, picture, record_of, report
 
 
@@ -221,3 +223,8 @@ def test_no_set_and_an_unknown_reason_are_refused_in_a_sentence(tmp_path, rows):
     with pytest.raises(EyelineError, match="boredom"):
         write_report(make_set(tmp_path, rows))
     assert not (tmp_path / "report" / "index.html").exists()
+
+
+def test_every_reason_for_dropping_a_row_is_explained() -> None:
+    """A reason without a meaning would end the report of the first set that holds it."""
+    assert set(REASONS) == set(DropReason)
