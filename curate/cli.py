@@ -14,6 +14,7 @@ from . import pipeline
 from .engine import ENGINES
 from .manifest import read_curation
 from .registry import load_dataset, registry_tables
+from .stages import STAGES
 
 Record = Mapping[str, Any]
 
@@ -31,10 +32,10 @@ def make_parser() -> ArgumentParser:
     commands = parser.add_subcommands(required=True)
     for name, said in (("run", "run every stage; running it again resumes"), ("ingest", "decode, detect, align, crop")):
         commands.add_subcommand(name, _job_parser(), help=said)
-    for stage in pipeline.STAGES:
+    for stage in STAGES:
         parser_of_stage = _set_parser()
         parser_of_stage.add_argument("--registry", type=Path, help="a datasets.toml of your own")
-        commands.add_subcommand(stage, parser_of_stage, help=(pipeline.STAGES[stage].__doc__ or "").splitlines()[0])
+        commands.add_subcommand(stage, parser_of_stage, help=(STAGES[stage].__doc__ or "").splitlines()[0])
     commands.add_subcommand("report", _set_parser(), help="write the HTML page of a set")
     listing = ArgumentParser()
     listing.add_argument("--registry", type=Path, help="a datasets.toml of your own")
@@ -107,7 +108,7 @@ _COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "ingest": _ingest,
     "report": _report,
     "list": _list,
-    **{stage: partial(_stage, stage) for stage in pipeline.STAGES},
+    **{stage: partial(_stage, stage) for stage in STAGES},
 }
 
 

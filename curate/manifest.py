@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from align import EyelineError, UsageError, replacing, write_atomic
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MANIFEST = "manifest.parquet"
 CURATION = "curation.json"
 _META_KEY = b"eyeline"
@@ -30,6 +30,7 @@ FIELDS: Mapping[str, pa.DataType] = {
     "pts": pa.int64(),
     "time_base": pa.string(),
     "time_s": pa.float64(),
+    "scene_cut": pa.bool_(),
     "crop": pa.string(),
     "box_x": pa.float32(),
     "box_y": pa.float32(),
@@ -50,15 +51,19 @@ FIELDS: Mapping[str, pa.DataType] = {
     "contrast": pa.float32(),
     "matrix": pa.list_(pa.float32(), 6),
     "hash": pa.binary(32),
+    "mirrored_hash": pa.binary(32),
     "hash_kind": pa.string(),
     "track": pa.string(),
     "subject": pa.string(),
+    "subject_confidence": pa.float32(),
     "label": pa.string(),
     "valence": pa.float32(),
     "arousal": pa.float32(),
     "duplicate_of": pa.string(),
     "drop_reason": pa.string(),
+    "published_split": pa.string(),
     "split": pa.string(),
+    "fold": pa.int32(),
     "repeat": pa.int32(),
 }
 """Every column but the action units, `au_*`, which a set has where its labels have them."""
@@ -115,7 +120,7 @@ def assemble(out: Path, unit_ids: Iterable[str]) -> pd.DataFrame:
     return rows
 
 
-_NULLABLE = {pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype()}
+_NULLABLE = {pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
 
 
 def to_pandas(table: pa.Table) -> pd.DataFrame:

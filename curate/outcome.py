@@ -22,8 +22,10 @@ class DropReason(StrEnum):
     BLURRED = "blurred"  # sharpness under gates.min_sharpness
     DARK = "dark"
     BRIGHT = "bright"
+    REDUNDANT = "redundant"  # its track or scene had more faces than sample.novel or sample.per_scene
     DUPLICATE = "duplicate"  # within the radius of the representative in `duplicate_of`
     UNLABELLED = "unlabelled"  # no label, where the set has labels
+    LEAK = "leak"  # a training row whose near-duplicate stands in the published validation or test part
     OVER_CAP = "over_cap"  # the class had more than balance.cap in the training part
 
 

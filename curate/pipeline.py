@@ -16,7 +16,7 @@ import pandas as pd
 
 from align import MODELS, EyelineError, UsageError, locked, model_sha256
 
-from . import report, stages
+from . import report
 from .config import NO_DETECTOR, Dataset
 from .engine import ENGINES
 from .ingest import UnitRecord, run_unit
@@ -34,17 +34,11 @@ from .manifest import (
 from .outcome import FrameCounts, count_rows
 from .registry import load_dataset
 from .sources import Unit, list_units
+from .stages import STAGES
 
 Record = dict[str, Any]
 Progress = Callable[[int, int, str], None]
 """Called with units done, units in all, and the source that was finished."""
-
-STAGES: dict[str, Callable[[pd.DataFrame, Dataset], tuple[pd.DataFrame, Record]]] = {
-    "dedup": stages.find_duplicates,
-    "split": stages.assign_splits,
-    "balance": stages.balance_training,
-}
-"""The stages after ingest, in their order. Each one that runs makes those after it out of date."""
 
 _VERSIONS_OF = ("eyeline", "av", "dlib-bin", "imagehash", "numpy", "opencv-python-headless", "pillow")
 
@@ -150,7 +144,7 @@ def run_stage(stage: str, out: Path, registry: Path | None = None) -> Record:
             why = "to come first" if before not in record else "with the settings that it has now to come first"
             raise UsageError(f"{out}: expected the stage {before} {why}; run eyeline-curate {before} {out}")
     with _locked(out):
-        rows, said = STAGES[stage](read_manifest(out), dataset)
+        rows, said = STAGES[stage](read_manifest(out), dataset, out)
         write_manifest(out, rows)
         for after in order[order.index(stage) + 1 :]:
             record.pop(after, None)
@@ -233,8 +227,8 @@ def _fingerprint(unit: Unit, dataset: Dataset) -> str:
 
 
 def _ingest_settings(config: Record) -> Record:
-    kept = {key: config[key] for key in ("source", "sample", "align", "gates", "labels")}
-    return kept | {"hash": config["dedup"]["hash"]}
+    kept = {key: config[key] for key in ("source", "sample", "tracking", "align", "gates", "labels")}
+    return kept | {"hash": config["dedup"]["hash"], "mirrored": config["dedup"]["mirrored"]}
 
 
 def _claim(job: Job, dataset: Dataset) -> None:

@@ -64,8 +64,8 @@ def _manifest_page() -> str:
 
 def _registry_page() -> str:
     lines = ["# datasets.toml", "", "One table is one dataset; `eyeline-curate run NAME` takes its name.", ""]
-    kinds = (config.Dataset, config.Source, config.Background, config.RowLabel, config.Sample, config.Align)
-    for kind in (*kinds, config.Gates, config.Dedup, config.Split, config.Balance):
+    named = (getattr(config, name) for name in config.__all__)
+    for kind in sorted(filter(is_dataclass, named), key=lambda kind: kind is not config.Dataset):
         lines += [f"## {kind.__name__}", "", _docstring(kind), "", "| key | type | default |", "|---|---|---|"]
         hints = get_type_hints(kind)
         for field in fields(kind):
@@ -92,7 +92,11 @@ def _docstring(kind: type) -> str:
 
 def _type_name(kind: object) -> str:
     name = getattr(kind, "__name__", "") if isinstance(kind, type) and not getattr(kind, "__args__", ()) else str(kind)
-    return re.sub(r"\b(typing|curate\.config|align\.\w+)\.", "", name).replace("|", "or").replace("NoneType", "None")
+    return (
+        re.sub(r"\b(typing|curate\.config(\.\w+)?|align\.\w+)\.", "", name)
+        .replace("|", "or")
+        .replace("NoneType", "None")
+    )
 
 
 def main() -> int:

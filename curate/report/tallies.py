@@ -21,8 +21,10 @@ REASONS: Mapping[str, str] = {
     DropReason.BLURRED: "sharpness below the gate",
     DropReason.DARK: "too dark",
     DropReason.BRIGHT: "too bright",
+    DropReason.REDUNDANT: "its track or scene had more faces than were asked for, and others differ more",
     DropReason.DUPLICATE: "within the radius of a better face, its representative",
     DropReason.UNLABELLED: "no label, in a set that has labels",
+    DropReason.LEAK: "a training row whose near-duplicate stands in the published validation or test part",
     DropReason.OVER_CAP: "its class had more than the cap in the training part",
 }
 

@@ -98,11 +98,11 @@ def test_each_stage_may_be_run_again_with_new_settings(made: Path, small_root: P
     text = (small_root / "datasets.toml").read_text()
     registry.write_text(text.replace("balance =", "dedup = { radius = 0 }\nbalance ="))
     before = snapshot(out)
-    for stage in ("dedup", "split", "balance"):
+    for stage in ("dedup", "identify", "split", "balance"):
         assert main([stage, str(out), "--registry", str(registry)]) == 0
     duplicates = [count_rows(curate.read_manifest(path)).get("duplicate", 0) for path in (out, made)]
     assert duplicates[0] < duplicates[1]
-    for stage in ("dedup", "split", "balance"):
+    for stage in ("dedup", "identify", "split", "balance"):
         assert main([stage, str(out), "--registry", str(small_root / "datasets.toml")]) == 0
     assert snapshot(out) == before
 
@@ -113,7 +113,7 @@ def test_a_stage_out_of_turn_is_refused(made: Path, small_root: Path, tmp_path: 
     registry = str(small_root / "datasets.toml")
     assert main(["dedup", str(out), "--registry", registry]) == 0
     assert main(["balance", str(out), "--registry", registry]) == 2
-    assert "expected the stage split to come first; run eyeline-curate split" in capsys.readouterr().err
+    assert "expected the stage identify to come first; run eyeline-curate identify" in capsys.readouterr().err
     assert main(["split", str(out), "--registry", registry]) == 0
     other = tmp_path / "other.toml"
     other.write_text(Path(registry).read_text().replace("val = 0.25", "val = 0.1"))

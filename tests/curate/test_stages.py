@@ -1,5 +1,7 @@
 """What the stages decide, on rows made by hand: who is near whom, and who stays on one side."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -8,6 +10,8 @@ from curate import hashing, stages
 from curate.config import Dataset, Dedup, Source, Split
 from curate.manifest import schema, to_pandas
 from curate.outcome import count_rows
+
+OUT = Path("none of these stages looks into the folder")
 
 
 def _rows(*given: dict) -> pd.DataFrame:
@@ -33,7 +37,7 @@ def _dataset(**settings: object) -> Dataset:
 
 def test_the_sharpest_represents_and_what_was_dropped_before_stays_dropped() -> None:
     rows = _rows({}, {"near": 0, "sharpness": 300.0}, {"drop_reason": "blurred", "hash": None})
-    rows, said = stages.find_duplicates(rows, _dataset())
+    rows, said = stages.find_duplicates(rows, _dataset(), OUT)
     assert rows["duplicate_of"].tolist()[0] == "f1"
     assert rows["drop_reason"].isna().tolist() == [False, True, False]
     assert rows["drop_reason"].tolist()[2] == "blurred"
@@ -42,7 +46,7 @@ def test_the_sharpest_represents_and_what_was_dropped_before_stays_dropped() -> 
 
 def test_near_pictures_of_two_labels_are_both_kept_and_listed() -> None:
     rows = _rows({"label": "neutral"}, {"near": 0, "label": "happy"}, {"near": 0, "label": "happy", "sharpness": 1.0})
-    rows, said = stages.find_duplicates(rows, _dataset())
+    rows, said = stages.find_duplicates(rows, _dataset(), OUT)
     assert count_rows(rows) == {"kept": 2, "duplicate": 1}
     assert rows["duplicate_of"].tolist()[2] == "f1"
     assert said["conflict_count"] == 2
@@ -51,7 +55,7 @@ def test_near_pictures_of_two_labels_are_both_kept_and_listed() -> None:
 
 def test_within_a_source_leaves_other_sources_alone() -> None:
     rows = _rows({}, {"near": 0}, {"near": 0, "source_id": "s0"})
-    rows, _ = stages.find_duplicates(rows, _dataset(dedup=Dedup(within="source")))
+    rows, _ = stages.find_duplicates(rows, _dataset(dedup=Dedup(within="source")), OUT)
     assert rows["drop_reason"].isna().tolist() == [True, True, False]
 
 
@@ -78,7 +82,7 @@ def test_what_shares_source_person_or_moment_is_one_group() -> None:
 
 def test_a_split_touches_kept_rows_alone() -> None:
     rows = _rows(*[{"label": "x"}] * 20, {"drop_reason": "blurred"})
-    rows, said = stages.assign_splits(rows, _dataset(split=Split(val=0.25, test=0.25)))
+    rows, said = stages.assign_splits(rows, _dataset(split=Split(val=0.25, test=0.25)), OUT)
     assert rows["split"].value_counts().to_dict() == {"train": 10, "val": 5, "test": 5}
     assert pd.isna(rows["split"].iloc[20])
     assert said["got"] == {"train": 0.5, "val": 0.25, "test": 0.25}

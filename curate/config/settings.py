@@ -1,17 +1,14 @@
-"""What a dataset's table in datasets.toml may say: frozen specs that check their own values."""
+"""The other tables of a dataset: how it is sampled, aligned, cleaned of duplicates, split and balanced."""
 
 import re
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import msgspec
 
-from align import DETECTORS, LANDMARKERS, Border, Choice, CropSpec, Gates, Search, Until
+from align import DETECTORS, LANDMARKERS, Border, Choice, CropSpec, Search, Until
 
-Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Positive = Annotated[int, msgspec.Meta(ge=1)]
-NonNegative = Annotated[int, msgspec.Meta(ge=0)]
+from .values import NonNegative, Positive, Share
 
 HashName = Literal["phash64", "phash256", "dhash64", "dhash256", "ahash64", "ahash256", "whash64", "whash256"]
 
@@ -22,76 +19,6 @@ NO_DETECTOR = "none"
 def _require(key: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise ValueError(f"{key} must be one of {', '.join(known)} (got {value!r})")
-
-
-@dataclass(frozen=True)
-class Background:
-    """Random boxes from frames in which no face was found.
-
-    Attributes:
-        boxes: How many a frame.
-        label: Their label.
-        seed: With the frame's identity, decides where they lie.
-    """
-
-    boxes: Positive = 4
-    label: str = "not_face"
-    seed: NonNegative = 0
-
-
-@dataclass(frozen=True)
-class RowLabel:
-    """The label of a run of pictures of an array: rows `first` to `last`, both included."""
-
-    first: NonNegative
-    last: NonNegative
-    label: str
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where pictures or videos come from, and their labels.
-
-    Attributes:
-        kind: `videos`, `images` (files that Pillow opens) or `arrays` (.npy of [N, H, W] or [N, H, W, 3]).
-        path: A file or a glob (`clips/**/*.mp4`) below `--root`, or below `package`.
-        package: An installed package that ships the files; it is not imported.
-        label: The label of every face of this source.
-        label_from: A regular expression searched in the path; its first group is the label.
-        label_names: Turns what `label_from` found into the set's vocabulary.
-        subject: Who is shown in this source.
-        subject_from: A regular expression searched in the path; its first group is the subject.
-        annotations: A csv below `--root` with the columns `source` and, for a frame, `frame`, or for an interval,
-            `start_s` and `end_s`; and any of `label`, `valence`, `arousal`, `au_*`, `subject`.
-        rows: Labels of an array's pictures.
-        background: Cut random boxes where no face is found.
-    """
-
-    kind: Literal["videos", "images", "arrays"]
-    path: str
-    package: str | None = None
-    label: str | None = None
-    label_from: str | None = None
-    label_names: dict[str, str] = field(default_factory=dict)
-    subject: str | None = None
-    subject_from: str | None = None
-    annotations: str | None = None
-    rows: tuple[RowLabel, ...] = ()
-    background: Background | None = None
-
-    def __post_init__(self) -> None:
-        if Path(self.path).is_absolute():
-            raise ValueError(f"path must be relative to --root (got {self.path!r})")
-        for key in ("label_from", "subject_from"):
-            pattern = getattr(self, key)
-            if pattern is None:
-                continue
-            try:
-                groups = re.compile(pattern).groups
-            except re.error as error:
-                raise ValueError(f"{key} must be a regular expression ({error})") from None
-            if groups < 1:
-                raise ValueError(f"{key} must have one group in parentheses (got {pattern!r})")
 
 
 @dataclass(frozen=True)
@@ -167,12 +94,14 @@ class Dedup:
     Attributes:
         hash: Perceptual hash and its bits.
         radius: Hamming distance up to which two crops are near-identical.
-        within: Look for duplicates in the whole set, or only among crops of one source.
+        within: Look for duplicates in the whole set, or only among crops of one source, or of one track.
+        mirrored: Look for mirrored copies as well, which no hash finds by itself.
     """
 
     hash: HashName = "phash256"
     radius: Annotated[int, msgspec.Meta(ge=0, le=128)] = 31
-    within: Literal["set", "source"] = "set"
+    within: Literal["set", "source", "track"] = "set"
+    mirrored: bool = False
 
     @property
     def algorithm(self) -> str:
@@ -183,6 +112,33 @@ class Dedup:
     def bits(self) -> int:
         """64 or 256."""
         return int(self.hash.removeprefix(self.algorithm))
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """When two faces of a video belong to one track; a track ends at a change of scene.
+
+    Attributes:
+        overlap: Intersection over union of the two boxes, at the least.
+        gap: How many looked-at frames in a row a face may be missed in.
+    """
+
+    overlap: Share = 0.3
+    gap: NonNegative = 5
+
+
+@dataclass(frozen=True)
+class Identify:
+    """Who is shown, where the source does not say.
+
+    Attributes:
+        by: `faces`: faces of sources without a subject are compared and grouped into people; `given`: only subjects
+            that the source gives count.
+        threshold: Distance of two face descriptors (dlib's, of length 1) up to which they show one person.
+    """
+
+    by: Literal["faces", "given"] = "faces"
+    threshold: Annotated[float, msgspec.Meta(gt=0, le=2)] = 0.5
 
 
 @dataclass(frozen=True)
@@ -219,33 +175,3 @@ class Balance:
     cap: Positive | Literal["median", "smallest"] | None = None
     oversample: bool = False
     seed: NonNegative = 0
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """One table of datasets.toml: a data set and how it is curated."""
-
-    source: Source | tuple[Source, ...]
-    title: str = ""
-    sample: Sample = Sample()
-    align: Align = Align()
-    gates: Gates = field(default_factory=Gates)
-    dedup: Dedup = Dedup()
-    split: Split = Split()
-    balance: Balance = Balance()
-    labels: tuple[str, ...] = ()
-    licence: str = ""
-    homepage: str = ""
-
-    def __post_init__(self) -> None:
-        if not self.sources:
-            raise ValueError("source must be a table or a list of them (got none)")
-
-    @property
-    def sources(self) -> tuple[Source, ...]:
-        """The sources, one or several."""
-        return self.source if isinstance(self.source, tuple) else (self.source,)
-
-    def resolved(self) -> dict[str, Any]:
-        """Every setting, defaults included, in plain values."""
-        return asdict(self)
