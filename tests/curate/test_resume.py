@@ -114,6 +114,7 @@ def test_a_stage_out_of_turn_is_refused(made: Path, small_root: Path, tmp_path: 
     assert main(["dedup", str(out), "--registry", registry]) == 0
     assert main(["balance", str(out), "--registry", registry]) == 2
     assert "expected the stage identify to come first; run eyeline-curate identify" in capsys.readouterr().err
+    assert main(["identify", str(out), "--registry", registry]) == 0
     assert main(["split", str(out), "--registry", registry]) == 0
     other = tmp_path / "other.toml"
     other.write_text(Path(registry).read_text().replace("val = 0.25", "val = 0.1"))
