@@ -18,18 +18,27 @@ from .lock import locked
 from .processes import die_with_parent
 
 if TYPE_CHECKING:
-    from .crop import TEMPLATES, Border, Crop, CropSpec, Template, align_face, warp, write_png
+    from .batch.workers import Crew, WorkerDiedError, wait_for_workers
+    from .compilation import compiled
+    from .crop import TEMPLATES, Border, Crop, CropSpec, Template, align_face, warp
     from .detect import DETECTORS, Detector, open_detector
+    from .embed import EMBEDDERS, Embedder, cut_chip, open_embedder
+    from .embedders.dlib_network import DlibFaceResNet
+    from .encode import write_image
     from .eyeline import AlignmentRefusedError
     from .find import Choice, choose_faces, find_faces
     from .image import image_suffixes, load_image
     from .ladder import Search, Until
-    from .landmarks import LANDMARKERS, Landmarker, open_landmarker
+    from .landmarks import LANDMARKERS, Landmarker, follow, locate, open_landmarker
     from .models import MODELS, find_model, model_sha256, package_root
-    from .quality import Gates, Quality, measure, measure_face
+    from .quality import Gates, Quality, canonical_crop, measure
     from .schemes import SCHEMES, Scheme
 
 _LAZY = {
+    "compiled": "compilation",
+    "Crew": "batch.workers",
+    "WorkerDiedError": "batch.workers",
+    "wait_for_workers": "batch.workers",
     "TEMPLATES": "crop",
     "Border": "crop",
     "Crop": "crop",
@@ -37,10 +46,15 @@ _LAZY = {
     "Template": "crop",
     "align_face": "crop",
     "warp": "crop",
-    "write_png": "crop",
     "DETECTORS": "detect",
     "Detector": "detect",
     "open_detector": "detect",
+    "EMBEDDERS": "embed",
+    "Embedder": "embed",
+    "cut_chip": "embed",
+    "open_embedder": "embed",
+    "DlibFaceResNet": "embedders.dlib_network",
+    "write_image": "encode",
     "AlignmentRefusedError": "eyeline",
     "Choice": "find",
     "choose_faces": "find",
@@ -51,6 +65,8 @@ _LAZY = {
     "Until": "ladder",
     "LANDMARKERS": "landmarks",
     "Landmarker": "landmarks",
+    "follow": "landmarks",
+    "locate": "landmarks",
     "open_landmarker": "landmarks",
     "MODELS": "models",
     "find_model": "models",
@@ -59,13 +75,14 @@ _LAZY = {
     "Gates": "quality",
     "Quality": "quality",
     "measure": "quality",
-    "measure_face": "quality",
+    "canonical_crop": "quality",
     "SCHEMES": "schemes",
     "Scheme": "schemes",
 }
 
 __all__ = [
     "DETECTORS",
+    "EMBEDDERS",
     "LANDMARKERS",
     "MODELS",
     "SCHEMES",
@@ -74,9 +91,12 @@ __all__ = [
     "Border",
     "Box",
     "Choice",
+    "Crew",
     "Crop",
     "CropSpec",
     "Detector",
+    "DlibFaceResNet",
+    "Embedder",
     "EyelineError",
     "Eyes",
     "Face",
@@ -90,25 +110,32 @@ __all__ = [
     "Template",
     "Until",
     "UsageError",
+    "WorkerDiedError",
     "align_face",
+    "canonical_crop",
     "choose_faces",
+    "compiled",
+    "cut_chip",
     "die_with_parent",
     "find_faces",
     "find_model",
+    "follow",
     "image_suffixes",
     "load_image",
+    "locate",
     "locked",
     "measure",
-    "measure_face",
     "model_sha256",
     "open_detector",
+    "open_embedder",
     "open_landmarker",
     "package_root",
     "printable",
     "replacing",
+    "wait_for_workers",
     "warp",
     "write_atomic",
-    "write_png",
+    "write_image",
 ]
 
 

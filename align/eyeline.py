@@ -81,8 +81,12 @@ def similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDAr
 
 def invert(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """Invert an affine matrix, float64 [2, 3]."""
-    inverse = np.linalg.inv(matrix[:, :2])
-    return np.hstack([inverse, -inverse @ matrix[:, 2:]])
+    (a, b, x), (c, d, y) = matrix.tolist()
+    scale = a * d - b * c
+    if scale == 0:
+        raise np.linalg.LinAlgError("the matrix has no inverse")
+    a, b, c, d = d / scale, -b / scale, -c / scale, a / scale
+    return np.array([[a, b, -(a * x + b * y)], [c, d, -(c * x + d * y)]])
 
 
 def transform_points(matrix: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -103,7 +103,8 @@ class Face:
 
     Attributes:
         box: The detector's box.
-        score: The detector's own score; higher is surer, its scale is the detector's.
+        score: The detector's own score; higher is surer, its scale is the detector's. NaN where the face was followed
+            from an earlier picture and no detector was asked.
         detector: Name of the detector.
         scale: The factor by which the picture was resized when the detector hit.
         turn_deg: The roll that was taken out of the picture when the detector hit: 0 for an upright head, 90 for one
@@ -161,7 +162,7 @@ class Face:
         """Give what is known of the face as the columns of a table; eyes and landmarks as flat lists of x and y."""
         columns: dict[str, Any] = {
             **self.box.record(),
-            "score": self.score,
+            "score": None if math.isnan(self.score) else self.score,
             "detector": self.detector,
             "scale": self.scale,
             "turn_deg": self.turn_deg,

@@ -107,6 +107,42 @@ def locate(image: NDArray[np.uint8], face: Face, landmarker: Landmarker, passes:
     return replace(face, eyes=eyes, landmarks=points, landmark_scheme=landmarker.scheme)
 
 
+def follow(image: NDArray[np.uint8], face: Face, landmarker: Landmarker) -> Face:
+    """Find a face again in the next picture of a video, from where its points were; a fifth of a search's cost.
+
+    The last pass of `locate` alone, on the box that the earlier points imply. The box moves and grows as they do.
+    Points are found whether or not a face is there: the caller has to judge.
+
+    Args:
+        image: uint8 [H, W, 3], RGB, or [H, W], luma, of the size of the picture in which `face` was found.
+        face: A face that `locate` or `follow` gave.
+        landmarker: The one that found its points.
+
+    Returns:
+        The face with its new box, eyes and landmarks; its `score` is NaN, for no detector saw it.
+
+    Raises:
+        ValueError: The face has no landmarks.
+    """
+    if face.landmarks is None:
+        raise ValueError("face: expected landmarks (found none); run locate first")
+    scheme = SCHEMES[landmarker.scheme]
+    corners = scheme.corner_points(face.landmarks)
+    before, roll_deg = _implied_box(corners)
+    picture = as_colour(image, colour=landmarker.colour)
+    points = _points(picture, landmarker, (before, roll_deg, FINE_PX), mirrored=True)
+    found = scheme.corner_points(points)
+    after, _ = _implied_box(found)
+    growth = after.w / before.w
+    box = Box(
+        after.center[0] + growth * (face.box.x - before.center[0]),
+        after.center[1] + growth * (face.box.y - before.center[1]),
+        growth * face.box.w,
+        growth * face.box.h,
+    )
+    return replace(face, box=box, score=math.nan, eyes=_eyes(found), landmarks=points)
+
+
 def _eyes(corners: NDArray[np.float64]) -> Eyes:
     return Eyes.from_array(np.stack([corners[2:4].mean(axis=0), corners[0:2].mean(axis=0)]))
 
@@ -138,6 +174,6 @@ def _points(
     placed = Box((side - 1 - width) / 2, (side - 1 - width) / 2, width, width)
     points = landmarker.points(view, placed)
     if mirrored:
-        seen = landmarker.points(np.ascontiguousarray(view[:, ::-1]), placed)[list(SCHEMES[landmarker.scheme].mirror)]
+        seen = landmarker.points(cv2.flip(view, 1), placed)[list(SCHEMES[landmarker.scheme].mirror)]
         points = (points + np.column_stack([side - 1 - seen[:, 0], seen[:, 1]])) / 2
     return transform_points(invert(matrix), points)

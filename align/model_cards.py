@@ -14,7 +14,7 @@ class ModelFile:
         licence: What its authors say of its use.
         commercial: Whether commercial use is allowed: yes, no, or unclear.
         url: Where its authors publish it; a URL that ends in .bz2 holds the file compressed.
-        used_by: The detectors, landmarkers and backbones that read it.
+        used_by: The detectors, landmarkers, embedders and backbones that read it.
         package: Import name of the Python package that ships it, and the path inside; None where none does.
         hub_name: The name under which face-alignment expects it in torch hub's checkpoints; None where it does not.
     """
@@ -75,7 +75,7 @@ _DLIB = (
         licence="public domain (CC0)",
         commercial="yes",
         url=f"{_DLIB_MODELS}dlib_face_recognition_resnet_model_v1.dat.bz2",
-        used_by=("dlib_face_resnet",),
+        used_by=("dlib_face_resnet", "dlib_resnet"),
         package=(_SHIPPED_BY, "models/dlib_face_recognition_resnet_model_v1.dat"),
     ),
 )

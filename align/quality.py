@@ -43,19 +43,22 @@ def measure(crop: NDArray[np.uint8]) -> Quality:
     return Quality(float(sharpness), float(mean[0, 0]), float(deviation[0, 0]))
 
 
-def measure_face(image: NDArray[np.uint8], face: Face) -> Quality:
-    """Measure a face on a crop of its own, `tight` at `CANONICAL_PX`, whatever is cropped for the user.
+def canonical_crop(image: NDArray[np.uint8], face: Face) -> NDArray[np.uint8]:
+    """Cut a face out as all are measured, whatever is cropped for the user: `tight`, grey, at `CANONICAL_PX`.
 
-    So the numbers, and a gate's threshold, mean the same for every template and size.
+    So the numbers that `measure` gives, and a gate's threshold, mean the same for every template and size.
 
     Args:
         image: uint8 [H, W, 3], RGB, or [H, W], luma, the picture in which the face was found.
         face: A face that can be aligned.
 
+    Returns:
+        uint8 [112, 112].
+
     Raises:
         AlignmentRefusedError: It cannot.
     """
-    return measure(align_face(image, face, CropSpec("tight", CANONICAL_PX, colour="grey")).image)
+    return align_face(image, face, CropSpec("tight", CANONICAL_PX, colour="grey")).image
 
 
 @dataclass(frozen=True)

@@ -82,12 +82,18 @@ def wants_all(options: Sequence[str], name: str, doc: str | None) -> bool:
     return bool(parser.parse_args(options).all)
 
 
-def read_index() -> list[Photo]:
-    """Read the index of the photos that EYELINE_TEST_DATA names, or of shared/data beside the checkout."""
+def data_folder() -> Path:
+    """Find the folder of photos and clips that EYELINE_TEST_DATA names, or shared/data beside the checkout has."""
     beside = Path(__file__).resolve().parents[2] / "shared" / "data"
-    index = Path(os.environ.get("EYELINE_TEST_DATA", beside)) / "faces" / "index.csv"
-    if not index.is_file():
-        sys.exit(f"benchmarks: expected photos at {index} (not found); set EYELINE_TEST_DATA to a folder with faces/")
+    folder = Path(os.environ.get("EYELINE_TEST_DATA", beside)) / "faces"
+    if not (folder / "index.csv").is_file():
+        sys.exit(f"benchmarks: expected photos in {folder} (not found); set EYELINE_TEST_DATA to a folder with faces/")
+    return folder
+
+
+def read_index() -> list[Photo]:
+    """Read the index of the photos."""
+    index = data_folder() / "index.csv"
     with index.open(newline="") as file:
         return [_photo(index.parent, row) for row in csv.DictReader(file)]
 

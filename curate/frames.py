@@ -1,8 +1,12 @@
 """Frames of a video or picture: exact time, luma for searching, RGB for cropping only when it is asked for."""
 
-from collections.abc import Callable, Iterator
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import Self
 
@@ -15,6 +19,9 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from align import ImageError, printable
+
+from .config import Sample
+from .video_parts import VideoPart
 
 _LUMA_FIRST = ("yuv", "yuvj", "nv12", "nv21", "gray")
 """Prefixes of the pixel formats whose first plane is the luma, at 8 bits."""
@@ -29,7 +36,7 @@ class Frame:
         pts: Presentation time in units of `time_base`; None for a still picture.
         time_base: Seconds a unit, exact.
         luma: uint8 [H, W], upright.
-        rgb: Gives uint8 [H, W, 3], upright; converts when it is called.
+        rgb: Gives uint8 [H, W, 3], upright; converts when it is first called.
         since_first_s: Seconds since the first frame; a container's own time may start anywhere.
     """
 
@@ -48,24 +55,47 @@ class Frame:
         return float(self.pts * self.time_base)
 
 
+class Sampler:
+    """Tell which frames are wanted: 1 in `every`, or so many a second, at the first frame at or after each step."""
+
+    def __init__(self, sample: Sample, before_s: float | None = None) -> None:
+        self._sample = sample
+        self._step = None if before_s is None else self._step_of(before_s)
+
+    def wants(self, index: int, since_first_s: float | None) -> bool:
+        """Whether the next frame is wanted; a frame without a time is where seconds are counted."""
+        if self._sample.per_second is None:
+            return index % self._sample.every == 0
+        if since_first_s is None:
+            return True
+        before, self._step = self._step, self._step_of(since_first_s)
+        return before is None or self._step > before
+
+    def _step_of(self, since_first_s: float) -> int:
+        return math.floor(since_first_s * (self._sample.per_second or 1.0) + 1e-6)  # 0.3 s * 10 is a little under 3
+
+
 class VideoReader:
-    """Decode 1 frame in `every` of a video, front to back, upright, holding one frame at a time.
+    """Decode a video, or a part of one, front to back, upright, and give the frames that are wanted, one at a time.
 
     A context manager and an iterator. All frames go through the decoder, which needs them; only the wanted ones
     are taken out of it. What breaks the decoding ends the iteration and stands in `error`; the frames before
     the break have been given.
 
     Attributes:
-        decoded: Frames that came out of the decoder so far.
+        decoded: Frames that came out of the decoder so far, of the part.
+        first_index: Place of the part's first frame in the video.
         error: One sentence on what broke; None where the video was whole.
     """
 
-    def __init__(self, path: Path, every: int = 1) -> None:
+    def __init__(self, path: Path, sample: Sample, part: VideoPart | None = None) -> None:
         self.decoded = 0
+        self.first_index = part.first_index if part else 0
         self.error: str | None = None
         self._path = path
         self._name = printable(path)
-        self._every = every
+        self._sample = sample
+        self._part = part
         self._container: InputContainer | None = None
 
     def __enter__(self) -> Self:
@@ -90,22 +120,58 @@ class VideoReader:
             return
         stream = self._container.streams.video[0]
         stream.thread_type = "AUTO"
-        first_s = end_s = None
+        stream.codec_context.thread_count = int(os.environ.get("OMP_NUM_THREADS", "0"))  # workers share the cores
+        first_s, before_s = self._times(stream)
+        sampler = Sampler(self._sample, before_s)
+        end_s = None
         try:
-            for frame in self._container.decode(stream):
-                index = self.decoded
+            for frame in self._frames(self._container, stream):
+                index = self.first_index + self.decoded
                 self.decoded += 1
                 if frame.time is not None:
                     first_s = frame.time if first_s is None else first_s
                     end_s = frame.time
-                if index % self._every == 0:
-                    yield _to_frame(frame, index, first_s)
+                since_first_s = None if frame.time is None or first_s is None else frame.time - first_s
+                if sampler.wants(index, since_first_s):
+                    yield _to_frame(frame, index, since_first_s)
         except (av.FFmpegError, OSError) as error:
-            self.error = f"{self._name}: decoding broke off after {self.decoded} frames ({_reason(error)})"
+            self.error = f"{self._name}: decoding broke off after {index + 1} frames ({_reason(error)})"
+            return
+        if self._part is not None:
+            self.error = self._missing_packets(self._part)
             return
         # some containers count their length from time 0, others from the first frame: either may be reached
         reached_s = max(end_s, end_s - first_s) if first_s is not None and end_s is not None else 0.0
         self.error = self._missing_frames(self._container, stream, reached_s)
+
+    def _times(self, stream: VideoStream) -> tuple[float | None, float | None]:
+        """Give the time of the video's first frame, and of the frame before the part, as far as they are known."""
+        if self._part is None or stream.time_base is None:
+            return None, None
+        start = self._part.video_start_pts
+        before = self._part.before_pts
+        return float(start * stream.time_base), None if before is None else float((before - start) * stream.time_base)
+
+    def _frames(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+        """Decode the part's frames: from its key frame on, without those that a later one shows before it."""
+        part = self._part
+        if part is None:
+            yield from container.decode(stream)
+            return
+        places = [part.start_pts, part.video_start_pts] if part.before_pts is not None else [part.video_start_pts]
+        for place in places:  # where an index is wrong, a seek overshoots: then from the beginning
+            container.seek(place, stream=stream, backward=True)
+            frames = (frame for frame in container.decode(stream) if (frame.pts or 0) >= part.start_pts)
+            first = next(frames, None)
+            if first is not None and (first.pts == part.start_pts or place == part.video_start_pts):
+                yield from _until(part.end_pts, chain([first], frames))
+                return
+
+    def _missing_packets(self, part: VideoPart) -> str | None:
+        if self.decoded + max(2, part.frames // 100) >= part.frames:
+            return None
+        where = f"from frame {part.first_index} on"
+        return f"{self._name}: expected {part.frames} frames {where} (found {self.decoded}); the file is damaged"
 
     def _missing_frames(self, container: InputContainer, stream: VideoStream, reached_s: float) -> str | None:
         """Notice a video that ends before the time, and the frames, that its container declares.
@@ -125,6 +191,10 @@ class VideoReader:
         return f"{self._name}: expected {expected} (found {found}); the file is cut short"
 
 
+def _until(end_pts: int | None, frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
+    return takewhile(lambda frame: end_pts is None or (frame.pts or 0) < end_pts, frames)
+
+
 def _declared_seconds(container: InputContainer, stream: VideoStream) -> float:
     """Give the length that the container declares for its video, 0 where it declares none for it alone."""
     if stream.duration is not None and stream.time_base is not None:
@@ -138,14 +208,14 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
 
 
-def _to_frame(frame: VideoFrame, index: int, first_s: float | None) -> Frame:
+def _to_frame(frame: VideoFrame, index: int, since_first_s: float | None) -> Frame:
     turns = round(frame.rotation / 90)  # counterclockwise, as numpy turns
 
+    @cache
     def rgb() -> NDArray[np.uint8]:
         return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))
 
     luma = np.ascontiguousarray(np.rot90(_luma(frame), turns))
-    since_first_s = None if frame.time is None or first_s is None else frame.time - first_s
     return Frame(index, frame.pts, frame.time_base, luma, rgb, since_first_s)
 
 
@@ -163,11 +233,13 @@ class StillReader:
 
     Attributes:
         decoded: 1 once the picture was read.
+        first_index: 0.
         error: One sentence on why it cannot be read.
     """
 
     def __init__(self, load: Callable[[], NDArray[np.uint8]]) -> None:
         self.decoded = 0
+        self.first_index = 0
         self.error: str | None = None
         self._load = load
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .compiled import compiled
+from align import compiled
 
 CHUNK_BITS = 16
 """Hashes are looked up by pieces of so many bits."""
@@ -18,7 +18,7 @@ _RUN = 128  # hashes compared in one go, before asking whether any was near
 
 
 @compiled
-def _popcount(x: Any) -> Any:
+def popcount(x: Any) -> Any:
     """Count set bits; compilers know this pattern and emit the machine's own instruction, vectors included."""
     x = x - ((x >> np.uint64(1)) & np.uint64(0x5555555555555555))
     x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
@@ -30,7 +30,7 @@ def _popcount(x: Any) -> Any:
 def _distance(h: Any, a: int, b: int) -> Any:
     total = np.uint64(0)
     for word in range(h.shape[1]):
-        total += _popcount(h[a, word] ^ h[b, word])
+        total += popcount(h[a, word] ^ h[b, word])
     return np.int64(total)
 
 
@@ -52,9 +52,9 @@ def _scan(block: Any, start: int, stop: int, query: Any, radius: Any, near: Any)
         end = min(run + _RUN, stop)
         if _lowest(block, run, end, query) <= radius:
             for y in range(np.uint64(run), np.uint64(end)):
-                apart = _popcount(query[0] ^ block[0, y])
+                apart = popcount(query[0] ^ block[0, y])
                 for word in range(1, len(query)):
-                    apart += _popcount(query[word] ^ block[word, y])
+                    apart += popcount(query[word] ^ block[word, y])
                 if apart <= radius:
                     near[found] = np.int64(y)
                     found += 1
@@ -68,18 +68,13 @@ def _lowest(block: Any, start: int, stop: int, query: Any) -> Any:
     if len(query) == 1:
         q0 = query[0]
         for y in range(np.uint64(start), np.uint64(stop)):
-            low = min(low, _popcount(q0 ^ block[0, y]))
+            low = min(low, popcount(q0 ^ block[0, y]))
     else:
         q0, q1, q2, q3 = query[0], query[1], query[2], query[3]
         for y in range(np.uint64(start), np.uint64(stop)):
-            half = _popcount(q0 ^ block[0, y]) + _popcount(q1 ^ block[1, y])
-            low = min(low, half + _popcount(q2 ^ block[2, y]) + _popcount(q3 ^ block[3, y]))
+            half = popcount(q0 ^ block[0, y]) + popcount(q1 ^ block[1, y])
+            low = min(low, half + popcount(q2 ^ block[2, y]) + popcount(q3 ^ block[3, y]))
     return low
-
-
-@compiled
-def _accepts(codes: Any, a: int, b: int, wanted: int) -> Any:
-    return wanted == 0 or (codes[a] == codes[b]) == (wanted == 1)
 
 
 @compiled
@@ -93,66 +88,104 @@ def _grown(array: Any, used: int) -> Any:
 
 
 @compiled
-def join_all(h: Any, codes: Any, radius: int, wanted: int, cap: int) -> Any:
-    """Compare all with all: for few hashes, and for a radius so wide that buckets do not help."""
+def join_rows(h: Any, views: int, fresh: Any, radius: int, rows: Any, budget: Any) -> Any:
+    """Compare rows[0]..rows[1] - 1 with all: for few hashes, and for a radius so wide that buckets do not help."""
     block = np.ascontiguousarray(h.T)
     near = np.empty(len(h), np.int64)
     found, distances, used = np.empty(256, np.uint64), np.empty(256, np.int64), 0
-    for a in range(len(h)):
-        for hit in range(_scan(block, a + 1, len(h), h[a], np.uint64(radius), near)):
+    every = fresh.all()
+    for a in range(rows[0], rows[1]):
+        if not fresh[a // views]:
+            continue
+        before = used
+        for hit in range(_scan(block, a + 1 if every else 0, len(h), h[a], np.uint64(radius), near)):
             b = near[hit]
-            if _accepts(codes, a, b, wanted):
+            if _is_new(fresh, views, a, b, int(every)):
                 found, distances = _grown(found, used), _grown(distances, used)
-                found[used] = (np.uint64(a) << np.uint64(32)) | np.uint64(b)
+                found[used] = (np.uint64(min(a, b)) << np.uint64(32)) | np.uint64(max(a, b))
                 distances[used] = _distance(h, a, b)
                 used += 1
-        if used > cap:
+        budget[0] -= used - before
+        if budget[0] < 0:
             break
     return found[:used], distances[:used]
 
 
 @compiled
-def join_buckets(h: Any, codes: Any, radius: int, wanted: int, cap: int, plan: Any) -> Any:
-    """Compare, chunk by chunk, each bucket with itself and its neighbours; a pair counts in its first chunk."""
-    limits, masks, mask_counts = plan
+def join_chunk(h: Any, views: int, fresh: Any, chunk: int, plan: Any, budget: Any) -> Any:
+    """Compare each bucket of a chunk with itself and its neighbours; a pair that an earlier chunk has is left to it."""
+    radius, limits, masks, mask_counts = plan
     near, gathered = np.empty(len(h), np.int64), np.empty(len(h), np.int64)
     block = np.empty((h.shape[1], len(h)), np.uint64)
     found, distances, used = np.empty(256, np.uint64), np.empty(256, np.int64), 0
-    for chunk in range(len(limits)):
-        table = _buckets(h, chunk)
-        starts = table[0]
-        for bucket in range(BUCKETS if mask_counts[chunk] else 0):
-            own = starts[bucket + 1] - starts[bucket]
-            if not own:
-                continue
-            size = _gather(table, bucket, masks[: mask_counts[chunk]], gathered, block)
-            for x in range(own):
-                a = gathered[x]
-                for hit in range(_scan(block, x + 1, size, h[a], np.uint64(radius), near)):
-                    b = gathered[near[hit]]
-                    if _accepts(codes, a, b, wanted) and not _met_before(h, a, b, limits[:chunk]):
-                        found, distances = _grown(found, used), _grown(distances, used)
-                        found[used] = (np.uint64(min(a, b)) << np.uint64(32)) | np.uint64(max(a, b))
-                        distances[used] = _distance(h, a, b)
-                        used += 1
-                if used > cap:
-                    return found[:used], distances[:used]
+    starts, members, hashes = _buckets(h, chunk)
+    for bucket in range(BUCKETS):
+        own = starts[bucket + 1] - starts[bucket]
+        if not own:
+            continue
+        size = _gather((starts, members, hashes), bucket, masks[: mask_counts[chunk]], gathered, block)
+        for x in range(own):
+            a, before = gathered[x], used
+            for hit in range(_scan(block, x + 1, size, h[a], np.uint64(radius), near)):
+                b = gathered[near[hit]]
+                if _is_new(fresh, views, a, b, 1) and not _met_before(h, a, b, limits[:chunk]):
+                    found, distances = _grown(found, used), _grown(distances, used)
+                    found[used] = (np.uint64(min(a, b)) << np.uint64(32)) | np.uint64(max(a, b))
+                    distances[used] = _distance(h, a, b)
+                    used += 1
+            budget[0] -= used - before
+            if budget[0] < 0:
+                return found[:used], distances[:used]
     return found[:used], distances[:used]
 
 
 @compiled
+def join_fresh(h: Any, views: int, fresh: Any, chunk: int, plan: Any, budget: Any) -> Any:
+    """Do the same for the fresh rows alone, each with its bucket and the neighbours of it as they lie."""
+    radius, limits, masks, mask_counts = plan
+    near = np.empty(len(h), np.int64)
+    found, distances, used = np.empty(256, np.uint64), np.empty(256, np.int64), 0
+    starts, members, hashes = _buckets(h, chunk)
+    for a in range(len(h)):
+        if not fresh[a // views]:
+            continue
+        bucket, before = _chunk(h, a, chunk), used
+        for mask in masks[: mask_counts[chunk]]:
+            start, stop = starts[bucket ^ mask], starts[(bucket ^ mask) + 1]
+            for hit in range(_scan(hashes, start, stop, h[a], np.uint64(radius), near)):
+                b = members[near[hit]]
+                if _is_new(fresh, views, a, b, 0) and not _met_before(h, a, b, limits[:chunk]):
+                    found, distances = _grown(found, used), _grown(distances, used)
+                    found[used] = (np.uint64(min(a, b)) << np.uint64(32)) | np.uint64(max(a, b))
+                    distances[used] = _distance(h, a, b)
+                    used += 1
+        budget[0] -= used - before
+        if budget[0] < 0:
+            break
+    return found[:used], distances[:used]
+
+
+@compiled
+def _is_new(fresh: Any, views: int, a: int, b: int, every: int) -> Any:
+    """Tell whether fresh row `a` is to report row `b`: two fresh ones meet twice, unless all are fresh."""
+    return a // views != b // views and (every != 0 or not fresh[b // views] or b < a)
+
+
+@compiled
 def _buckets(h: Any, chunk: int) -> Any:
-    """Sort by bucket: where each bucket starts, the rows, and their hashes [N, words]."""
-    starts = np.zeros(BUCKETS + 1, np.int64)
+    """Sort by bucket: where each bucket starts, the rows, and their hashes [words, N]."""
+    keys, starts = np.empty(len(h), np.int32), np.zeros(BUCKETS + 1, np.int64)
     for row in range(len(h)):
-        starts[_chunk(h, row, chunk) + 1] += 1
+        keys[row] = _chunk(h, row, chunk)
+        starts[keys[row] + 1] += 1
     starts = np.cumsum(starts)
-    fill, members, hashes = starts.copy(), np.empty(len(h), np.int64), np.empty_like(h)
+    fill, members, hashes = starts.copy(), np.empty(len(h), np.int64), np.empty((h.shape[1], len(h)), np.uint64)
     for row in range(len(h)):
-        bucket = _chunk(h, row, chunk)
-        members[fill[bucket]] = row
-        hashes[fill[bucket]] = h[row]
-        fill[bucket] += 1
+        members[fill[keys[row]]] = row
+        fill[keys[row]] += 1
+    for place in range(len(h)):  # reading here and there is faster than writing here and there
+        for word in range(len(hashes)):
+            hashes[word, place] = h[members[place], word]
     return starts, members, hashes
 
 
@@ -168,7 +201,7 @@ def _gather(table: Any, bucket: int, masks: Any, gathered: Any, block: Any) -> A
         for place in range(starts[other], starts[other + 1]):
             gathered[size] = members[place]
             for word in range(len(block)):
-                block[word, size] = hashes[place, word]
+                block[word, size] = hashes[word, place]
             size += 1
     return size
 
@@ -177,9 +210,29 @@ def _gather(table: Any, bucket: int, masks: Any, gathered: Any, block: Any) -> A
 def _met_before(h: Any, a: int, b: int, limits: Any) -> Any:
     """Tell whether an earlier chunk, searched up to its limit, has this pair."""
     for chunk in range(len(limits)):
-        if np.int64(_popcount(np.uint64(_chunk(h, a, chunk) ^ _chunk(h, b, chunk)))) <= limits[chunk]:
+        if np.int64(popcount(np.uint64(_chunk(h, a, chunk) ^ _chunk(h, b, chunk)))) <= limits[chunk]:
             return True
     return False
+
+
+@compiled
+def places(old: Any, new: Any) -> Any:
+    """Give for each row of `old` where it stands in `new`, -1 where it does not; both are sorted, no row twice."""
+    place, y = np.full(len(old), -1, np.int64), 0
+    for x in range(len(old)):
+        while y < len(new) and _order(new[y], old[x]) < 0:
+            y += 1
+        if y < len(new) and _order(new[y], old[x]) == 0:
+            place[x] = y
+    return place
+
+
+@compiled
+def _order(a: Any, b: Any) -> Any:
+    for word in range(len(a)):
+        if a[word] != b[word]:
+            return -1 if a[word] < b[word] else 1
+    return 0
 
 
 @compiled
@@ -194,54 +247,76 @@ def leaders_by_pairs(count: int, low: Any, high: Any, distance: Any) -> Any:
 
 
 @compiled
-def leaders_by_index(h: Any, codes: Any, radius: int, plan: Any) -> Any:
+def leaders_by_index(h: Any, views: int, codes: Any, radius: int, plan: Any) -> Any:
     """Do the same with an index of the kept hashes alone: no memory for pairs, however dense the hashes lie."""
-    limits, masks, mask_counts = plan
-    leader = np.arange(len(h))
+    _, limits, masks, mask_counts = plan
+    leader = np.arange(len(codes))
     heads, nexts = np.full((len(limits), BUCKETS), -1, np.int64), np.full((len(limits), len(h)), -1, np.int64)
-    for row in range(len(h)):
+    for item in range(len(codes)):
         nearest = radius + 1
-        for chunk in range(len(limits)):
-            bucket = _chunk(h, row, chunk)
-            for mask in masks[: mask_counts[chunk]]:
-                kept = heads[chunk, bucket ^ mask]
-                while kept >= 0:
-                    apart = _distance(h, row, kept)
-                    if codes[kept] == codes[row] and (apart < nearest or (apart == nearest and kept < leader[row])):
-                        leader[row], nearest = kept, apart
-                    kept = nexts[chunk, kept]
-        if nearest > radius:
-            leader[row] = row
+        for row in range(item * views, (item + 1) * views):
             for chunk in range(len(limits)):
                 bucket = _chunk(h, row, chunk)
-                nexts[chunk, row], heads[chunk, bucket] = heads[chunk, bucket], row
+                for mask in masks[: mask_counts[chunk]]:
+                    kept = heads[chunk, bucket ^ mask]
+                    while kept >= 0:
+                        apart, other = _distance(h, row, kept), kept // views
+                        nearer = apart < nearest or (apart == nearest and other < leader[item])
+                        if nearer and codes[other] == codes[item]:
+                            leader[item], nearest = other, apart
+                        kept = nexts[chunk, kept]
+        if nearest > radius:
+            leader[item] = item
+            for row in range(item * views, (item + 1) * views):
+                for chunk in range(len(limits)):
+                    bucket = _chunk(h, row, chunk)
+                    nexts[chunk, row], heads[chunk, bucket] = heads[chunk, bucket], row
     return leader
 
 
 @compiled
-def expand(low: Any, high: Any, distance: Any, copies: Any, total: int, within: int) -> Any:
-    """Give every pair of the copies of paired hashes and, if `within`, of the copies of one hash; lower row first."""
+def expand(pairs: Any, copies: Any, codes: Any, rule: Any, out: Any) -> Any:
+    """Count the pairs of rows behind pairs of hashes and, if `out` has room for them, write them, lower row first.
+
+    Args:
+        pairs: low, high and distance of hashes.
+        copies: The rows in order of their hash; where each hash's rows start, and how many they are.
+        codes: The label of each row.
+        rule: Which labels a pair may have: 0 any, 1 the same, 2 different ones; and whether rows of one hash pair.
+        out: int64 [3, P]; P = 0 only counts.
+    """
+    low, high, distance = pairs
     rows, starts, counts = copies
-    out = np.empty((3, total), np.int64)
+    wanted, within = rule
     used = 0
     for pair in range(len(low) + (len(counts) if within else 0)):
         a, b, apart = pair - len(low), pair - len(low), 0
         if pair < len(low):
             a, b, apart = low[pair], high[pair], distance[pair]
+        if wanted == 0 and not out.shape[1]:
+            used += counts[a] * counts[b] if a != b else counts[a] * (counts[a] - 1) // 2
+            continue
         for x in range(starts[a], starts[a] + counts[a]):
             for y in range(x + 1 if a == b else starts[b], starts[b] + counts[b]):
-                out[0, used], out[1, used] = min(rows[x], rows[y]), max(rows[x], rows[y])
-                out[2, used] = apart
+                if wanted and (codes[rows[x]] == codes[rows[y]]) != (wanted == 1):
+                    continue
+                if out.shape[1]:
+                    out[0, used], out[1, used] = min(rows[x], rows[y]), max(rows[x], rows[y])
+                    out[2, used] = apart
                 used += 1
-    return out
+    return used
 
 
 @compiled
-def widest(h: Any, starts: Any) -> Any:
-    """Find the largest distance among rows starts[k]..starts[k + 1] - 1, for each k."""
+def widest(h: Any, views: int, starts: Any) -> Any:
+    """Find the largest distance among items starts[k]..starts[k + 1] - 1, for each k, by the nearest of their views."""
     widest = np.zeros(len(starts) - 1, np.int64)
     for k in range(len(widest)):
         for a in range(starts[k], starts[k + 1]):
             for b in range(a + 1, starts[k + 1]):
-                widest[k] = max(widest[k], _distance(h, a, b))
+                apart = _distance(h, a * views, b * views)
+                for x in range(views):
+                    for y in range(views):
+                        apart = min(apart, _distance(h, a * views + x, b * views + y))
+                widest[k] = max(widest[k], apart)
     return widest

@@ -36,6 +36,7 @@ _Bits = NDArray[np.bool_]
 _HASH_SIZES = {64: 8, 256: 16}
 _COMPILED_FROM = 256  # so many pictures of one size repay the loading of the compiled pass
 _CHUNK_PIXELS = 1 << 20  # memory bound: pictures are converted and hashed this many pixels at a time
+_PRODUCT = 1 << 18  # multiplications of one matrix product; OpenBLAS wakes its other threads for more, which costs time
 _TIE = 1e-5  # well above the rounding of a matrix DCT: 1e-9 was seen, of values up to 4e6
 
 
@@ -165,10 +166,19 @@ def _low_frequencies(cells: Pixels, size: int) -> _Bits:
     Two matrix products are faster than whole transforms, but round otherwise: where a coefficient is so near the
     median that rounding could decide (symmetric and flat pictures), the transform that imagehash calls does.
     """
-    n = cells.shape[1]
+    count, n, _ = cells.shape
     basis = 2 * np.cos(np.pi / (2 * n) * np.outer(np.arange(size), 2 * np.arange(n) + 1))
-    low = basis @ (cells.astype(np.float64).reshape(-1, n) @ basis.T).reshape(len(cells), n, size)
-    excess = low - np.median(low, axis=(1, 2), keepdims=True)
+    low = np.empty((count, size, size))
+    step = _PRODUCT // (n * n * size)
+    block = np.empty((min(count, step), n, n))  # used again and again, so that it stays in the cache
+    for start in range(0, count, step):
+        part = block[: min(step, count - start)]
+        part[:] = cells[start : start + len(part)]
+        across = (part.reshape(-1, n) @ basis.T).reshape(-1, n, size)
+        np.matmul(basis, across, out=low[start : start + len(part)])
+    ordered = np.sort(low.reshape(count, -1), axis=1)  # faster than a partition: numpy sorts doubles by vectors
+    median = (ordered[:, size * size // 2 - 1] + ordered[:, size * size // 2]) / 2
+    excess = low - median[:, None, None]
     above: _Bits = excess > 0
     for row in np.flatnonzero((np.abs(excess) < _TIE).any(axis=(1, 2))):
         exact = scipy.fftpack.dct(scipy.fftpack.dct(cells[row], axis=0), axis=1)[:size, :size]

@@ -1,10 +1,8 @@
-"""Frames -> faces, aligned crops and rows; one work unit is read, and its part written, inside one process."""
+"""Frames -> rows and crops; one work unit is read, and its part written, inside one process."""
 
-import math
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from hashlib import blake2b
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,34 +10,23 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from align import (
-    AlignmentRefusedError,
-    Box,
-    EyelineError,
-    Face,
-    Quality,
-    align_face,
-    choose_faces,
-    find_faces,
-    measure,
-    measure_face,
-    open_detector,
-    open_landmarker,
-    warp,
-    write_png,
-)
+from align import EyelineError, write_image
 
 from . import hashing
-from .config import NO_DETECTOR, Dataset
+from .clock import Clock
+from .config import Dataset
 from .frames import Frame
+from .look import Cut, Looker
 from .manifest import write_part
 from .outcome import DropReason, FrameCounts
+from .scenes import is_cut, thumbnail
 from .sources import Item, Unit, open_item
 from .unchanged import ChangeGate
+from .watchdog import Watchdog
 
 Row = dict[str, Any]
 
-HASH_BATCH = 64
+HASH_BATCH = 256
 """Crops that are hashed together."""
 
 
@@ -54,6 +41,9 @@ class UnitRecord:
         frames: What became of its frames.
         rows: How many.
         errors: One sentence for each item that could not be read to its end.
+        edges: Of a part of a video, the thumbnails of its first and last frame, by which a change of scene between
+            two parts is told.
+        seconds: Where the time went, by stage; not kept with the part, whose bytes do not depend on it.
     """
 
     unit_id: str
@@ -62,70 +52,151 @@ class UnitRecord:
     frames: FrameCounts
     rows: int
     errors: tuple[str, ...]
+    edges: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
-def run_unit(unit: Unit, dataset: Dataset, name: str, out: Path, fingerprint: str) -> UnitRecord:
+@dataclass(frozen=True)
+class Task:
+    """A work unit that is to be done.
+
+    Attributes:
+        unit: What to read.
+        fingerprint: Kept with the part.
+        given_up: Items that are not tried again -> why.
+    """
+
+    unit: Unit
+    fingerprint: str
+    given_up: Mapping[str, str] = field(default_factory=dict)
+
+
+def run_unit(task: Task, dataset: Dataset, name: str, out: Path, patience_s: float | None = None) -> UnitRecord:
     """Read a unit's items, write their crops and, at the end, its part.
 
     Args:
-        unit: What to read.
+        task: What to read.
         dataset: How.
         name: The dataset's key.
         out: The set's folder.
-        fingerprint: Kept with the part.
+        patience_s: This process is ended when it is at one frame for as long; None lets it wait.
 
     Returns:
         What became of it. Memory is bounded by one frame and `HASH_BATCH` crops, and the unit's rows.
     """
+    unit = task.unit
+    frames, rows, errors, edges = FrameCounts(), [], [], []
+    clock, watchdog = Clock(), Watchdog(patience_s)
     for item in unit.items:
-        shutil.rmtree(out / "crops" / item.source_id, ignore_errors=True)  # of a run that was killed
-    frames, rows, errors = FrameCounts(), [], []
-    for item in unit.items:
-        reading = _ItemIngest(item, dataset, name, out)
-        rows.extend(reading.run())
+        if len(unit.items) > 1 or patience_s is not None:
+            _at(out, unit).write_text(item.source_id)
+        _remove_crops(out, item)  # of a run that was killed
+        reading = _ItemIngest(item, dataset, name, out, clock)
+        reason = task.given_up.get(item.source_id)
+        rows.extend(reading.run(watchdog) if reason is None else reading.give_up(reason))
         frames += reading.counts
         errors.extend([reading.error] if reading.error else [])
-    record = UnitRecord(unit.unit_id, unit.items[0].source, fingerprint, frames, len(rows), tuple(errors))
-    write_part(out / "parts" / f"{unit.unit_id}.parquet", rows, asdict(record))
-    return record
+        if item.part is not None:
+            edges = [np.rint(small).astype(np.uint8).tobytes().hex() for small in reading.edges]
+    watchdog.rest()
+    lists = tuple(errors), tuple(edges)
+    record = UnitRecord(unit.unit_id, unit.items[0].source, task.fingerprint, frames, len(rows), *lists)
+    meta = asdict(record) | {"stamp": unit.stamp}
+    del meta["seconds"]
+    write_part(out / "parts" / f"{unit.unit_id}.parquet", rows, meta)
+    _at(out, unit).unlink(missing_ok=True)
+    clock.lap("write")
+    return replace(record, seconds=dict(clock.seconds))
+
+
+def without_deadly_item(task: Task, out: Path) -> Task:
+    """Give a task, in which a process died as often as it was tried, without the item that the process was at."""
+    known = {item.source_id: item.source for item in task.unit.items}
+    try:
+        last = _at(out, task.unit).read_text()
+    except FileNotFoundError:
+        last = ""
+    if last not in known or last in task.given_up:  # it died before the first item, or after the last one
+        left = [source_id for source_id in known if source_id not in task.given_up]
+        if not left:
+            raise EyelineError(f"{task.unit.items[0].source}: the process that writes its part dies; free some memory")
+        last = left[0]
+    reason = f"{known[last]}: the process that read it died twice, or hung; it is left out"
+    return replace(task, given_up={**task.given_up, last: reason})
+
+
+def _at(out: Path, unit: Unit) -> Path:
+    """Name the file that holds which item a unit's process is at."""
+    return out / "parts" / f".{unit.unit_id}.at"
+
+
+def _remove_crops(out: Path, item: Item) -> None:
+    """Remove the crops that an item's unit may have written; those of the other parts of a video stay."""
+    folder = out / "crops" / item.source_id
+    if item.part is None:
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    first = item.part.first_index
+    for path in folder.glob(f"{item.source_id}-*"):
+        if first <= int(path.stem.split("-")[1]) < first + item.part.frames:
+            path.unlink()
 
 
 class _ItemIngest:
     """Everything about one item on its way to rows."""
 
-    def __init__(self, item: Item, dataset: Dataset, name: str, out: Path) -> None:
+    def __init__(self, item: Item, dataset: Dataset, name: str, out: Path, clock: Clock) -> None:
         self.counts = FrameCounts()
         self.error: str | None = None
+        self.edges: list[NDArray[np.float32]] = []
         self._item = item
         self._dataset = dataset
         self._name = name
         self._out = out
+        self._clock = clock
         self._gate = ChangeGate(dataset.sample.unchanged_levels)
+        self._looker = Looker(dataset.align, item.source_id, item.box, item.background)
+        self._pending: list[tuple[Row, NDArray[np.uint8]]] = []
 
-    def run(self) -> list[Row]:
+    def give_up(self, reason: str) -> list[Row]:
+        """Give the one row of an item that cannot be read."""
+        self.error = reason
+        self.counts = FrameCounts(decoded=1, with_rows=1)
+        index = self._item.part.first_index if self._item.part else 0
+        return [self._row(index, None, self._item.labels.at(index, None), drop_reason=str(DropReason.CORRUPT))]
+
+    def run(self, watchdog: Watchdog) -> list[Row]:
+        """Read the item and give its rows."""
         rows: list[Row] = []
-        pending: list[tuple[Row, NDArray[np.uint8]]] = []
         last_labels: Mapping[str, str | float] | None = None
         looked_at = near_identical = 0
-        with open_item(self._item, self._dataset.sample.every) as reader:
+        self._clock.lap("other")
+        watchdog.beat()
+        with open_item(self._item, self._dataset.sample) as reader:
             for frame in reader:
+                watchdog.beat()
+                self._clock.lap("decode")
+                small = thumbnail(frame.luma)
+                new_scene = frame.pts is not None and self._is_new_scene(small)
                 labels = self._item.labels.at(frame.index, frame.since_first_s)
-                if labels == last_labels and self._gate.is_unchanged(frame.luma):
+                if not new_scene and labels == last_labels and self._gate.is_unchanged(frame.luma, small):
                     near_identical += 1
+                    self._clock.lap("compare")
                     continue
                 last_labels = labels
                 looked_at += 1
-                found = self._look_safely(frame)
-                rows.extend(row for row, _ in found)
-                pending.extend((row, crop) for row, crop in found if crop is not None)
-                if len(pending) >= HASH_BATCH:
-                    self._hash(pending)
-                    pending = []
-        self._hash(pending)
+                self._clock.lap("compare")
+                rows.extend(self._look(frame, labels, new_scene=new_scene))
+                self._gate.looked_at(frame.luma, small, self._looker.boxes)
+                self._clock.lap("compare")
+                self._hash(at_least=HASH_BATCH)
+            self._clock.lap("decode")
+        self._hash(at_least=1)
         self.error = self.error or reader.error
         broken = int(reader.error is not None)
         if reader.error is not None:  # the frame at which reading broke off gets a row, too
-            rows.append(self._row(reader.decoded, drop_reason=str(DropReason.CORRUPT)))
+            index = reader.first_index + reader.decoded
+            rows.append(self._row(index, None, self._item.labels.at(index, None), drop_reason=str(DropReason.CORRUPT)))
         decoded = reader.decoded
         self.counts = FrameCounts(
             decoded=decoded + broken,
@@ -135,94 +206,51 @@ class _ItemIngest:
         )
         return rows
 
-    def _look_safely(self, frame: Frame) -> list[tuple[Row, NDArray[np.uint8] | None]]:
+    def _is_new_scene(self, small: NDArray[np.float32]) -> bool:
+        """Compare a frame's thumbnail with that of the one before, and keep it as the last one so far."""
+        new = bool(self.edges) and is_cut(self.edges[-1], small)
+        self.edges = [self.edges[0] if self.edges else small, small]
+        return new
+
+    def _look(self, frame: Frame, labels: Mapping[str, str | float], *, new_scene: bool) -> list[Row]:
         """Look at a frame; one that OpenCV or dlib cannot take is recorded as corrupt, and the job goes on."""
         try:
-            return list(self._look(frame))
+            rows = []
+            for number, found in enumerate(self._looker.look(frame, new_scene=new_scene)):
+                self._clock.lap("find")
+                rows.append(self._judged(frame, number, found, labels))
+                self._clock.lap("write")
         except EyelineError:
             raise
         except (cv2.error, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())
             self.error = f"{self._item.source}: frame {frame.index} cannot be processed ({reason})"
-            return [(self._row(frame.index, frame, drop_reason=str(DropReason.CORRUPT)), None)]
+            rows = [self._row(frame.index, frame, labels, drop_reason=str(DropReason.CORRUPT))]
+        for row in rows:
+            row["scene_cut"] = None if frame.pts is None else new_scene
+        return rows
 
-    def _look(self, frame: Frame) -> Iterator[tuple[Row, NDArray[np.uint8] | None]]:
-        """Yield the rows of a frame, with the crop where one was written."""
-        if self._dataset.align.detector == NO_DETECTOR:
-            size = self._dataset.align.size
-            picture = frame.rgb()
-            scale = np.diag((size / picture.shape[1], size / picture.shape[0]))
-            whole = Box(-0.5, -0.5, picture.shape[1], picture.shape[0])
-            matrix = np.hstack([scale, scale @ np.full((2, 1), 0.5) - 0.5])
-            crop = _resize(picture, size)
-            yield self._cropped(frame, 0, crop, self._geometry(whole, matrix, NO_DETECTOR), measure(crop))
-            return
-        wanted = self._dataset.align
-        detector, landmarker = open_detector(wanted.detector), open_landmarker(wanted.landmarks)
-        seen = frame.rgb() if detector.colour or landmarker.colour else frame.luma
-        found = find_faces(seen, detector, landmarker, wanted.search_spec())
-        faces = choose_faces(found, wanted.faces, *frame.luma.shape)
-        self._gate.looked_at(frame.luma, [face.box for face in faces])
-        if faces:
-            picture = frame.rgb()
-            for number, face in enumerate(faces):
-                yield self._face(frame, picture, number, face)
-        elif self._item.background is not None:
-            yield from self._background(frame)
-        else:
-            yield self._row(frame.index, frame, drop_reason=str(DropReason.NO_FACE)), None
-
-    def _face(
-        self, frame: Frame, picture: NDArray[np.uint8], number: int, face: Face
-    ) -> tuple[Row, NDArray[np.uint8] | None]:
-        geometry = face.record()
-        try:
-            crop = align_face(picture, face, self._dataset.align.crop_spec())
-        except AlignmentRefusedError as refusal:
-            return self._row(frame.index, frame, number, drop_reason=refusal.reason, **geometry), None
-        geometry |= {"matrix": crop.matrix.ravel().tolist()}
-        return self._cropped(frame, number, crop.image, geometry, measure_face(picture, face))
-
-    def _background(self, frame: Frame) -> Iterator[tuple[Row, NDArray[np.uint8] | None]]:
-        """Cut random boxes; where they lie depends on the seed, the source and the frame alone."""
-        background = self._item.background
-        if background is None:
-            return
-        seed = blake2b(f"{background.seed} {self._item.source_id} {frame.index}".encode(), digest_size=8).digest()
-        rng = np.random.default_rng(int.from_bytes(seed, "big"))
-        picture = frame.rgb()
-        size = self._dataset.align.size
-        for number in range(background.boxes):
-            box = _random_box(rng, *frame.luma.shape)
-            scale = size / box.w
-            matrix = np.array([[scale, 0, -scale * (box.x + 0.5) + 0.5 * scale - 0.5], [0, scale, 0]])
-            matrix[1, 2] = -scale * (box.y + 0.5) + 0.5 * scale - 0.5
-            crop = warp(picture, matrix, (size, size), self._dataset.align.border)
-            geometry = self._geometry(box, matrix, "background")
-            yield self._cropped(frame, number, crop, geometry, measure(crop), label=background.label)
-
-    @staticmethod
-    def _geometry(box: Box, matrix: NDArray[np.float64], detector: str) -> Row:
-        return {**box.record(), "detector": detector, "matrix": matrix.ravel().tolist()}
-
-    def _cropped(
-        self, frame: Frame, number: int, crop: NDArray[np.uint8], geometry: Row, quality: Quality, **values: str
-    ) -> tuple[Row, NDArray[np.uint8]]:
-        """Judge a crop by what was measured of it, write it, and make its row."""
-        reason = self._dataset.gates.reason(quality, geometry.get("interocular_px"), geometry.get("yaw_deg"))
-        row = self._row(frame.index, frame, number, **geometry, **values)
+    def _judged(self, frame: Frame, number: int, found: Cut, labels: Mapping[str, str | float]) -> Row:
+        """Judge a cut by what was measured of it, write it, and make its row."""
+        row = self._row(frame.index, frame, labels, number) | found.columns | {"drop_reason": found.drop_reason}
+        if found.label is not None:
+            row["label"] = found.label
+        if found.image is None or found.quality is None:
+            return row
+        reason = self._dataset.gates.reason(found.quality, row.get("interocular_px"), row.get("yaw_deg"))
         if reason is None and self._dataset.labels and row.get("label") is None:
             reason = str(DropReason.UNLABELLED)
-        row |= {**asdict(quality), "drop_reason": reason}
-        row["crop"] = f"crops/{self._item.source_id}/{row['face_id']}.png"
-        write_png(self._out / row["crop"], crop)
-        return row, crop
+        row |= {**asdict(found.quality), "drop_reason": reason}
+        row["crop"] = f"crops/{self._item.source_id}/{row['face_id']}.{self._dataset.align.format}"
+        write_image(self._out / row["crop"], found.image)
+        self._pending.append((row, found.image))
+        return row
 
-    def _row(self, index: int, frame: Frame | None = None, number: int = 0, **values: Any) -> Row:
+    def _row(
+        self, index: int, frame: Frame | None, labels: Mapping[str, str | float], number: int = 0, **values: Any
+    ) -> Row:
         """Make a row with its identity, time and labels; `values` win."""
         item = self._item
-        time_s = frame.time_s if frame else None
-        known = item.labels.at(index, frame.since_first_s if frame else None)
         return {
             "face_id": f"{item.source_id}-{index:08d}-{number:02d}",
             "dataset": self._name,
@@ -231,35 +259,25 @@ class _ItemIngest:
             "frame": index,
             "pts": frame.pts if frame else None,
             "time_base": str(frame.time_base) if frame and frame.time_base else None,
-            "time_s": time_s,
-            **known,
+            "time_s": frame.time_s if frame else None,
+            **labels,
             **values,
         }
 
-    def _hash(self, pending: Sequence[tuple[Row, NDArray[np.uint8]]]) -> None:
+    def _hash(self, at_least: int) -> None:
         """Write the perceptual hash of each crop into its row; flat crops get none, theirs would all be alike."""
-        if not pending:
+        pending = self._pending
+        if len(pending) < at_least:
             return
+        self._pending = []
         dedup = self._dataset.dedup
         crops = np.stack([crop for _, crop in pending])
-        hashes = hashing.to_bytes(hashing.ALGORITHMS[dedup.algorithm](crops, dedup.bits))
+        algorithm = hashing.ALGORITHMS[dedup.algorithm]
+        hashes = hashing.to_bytes(algorithm(crops, dedup.bits))
+        mirrored = hashing.to_bytes(algorithm(crops[:, :, ::-1], dedup.bits)) if dedup.mirrored else [None] * len(crops)
         kind = hashing.hash_kind(dedup.algorithm, dedup.bits)
-        for (row, _), encoded, flat in zip(pending, hashes, hashing.is_flat(crops), strict=True):
-            if not flat:
-                row |= {"hash": encoded, "hash_kind": kind}
-
-
-def _resize(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Resize a picture that is a face crop already."""
-    shrinks = max(picture.shape[:2]) > size
-    resized: NDArray[np.uint8] = cv2.resize(
-        picture, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    )
-    return resized
-
-
-def _random_box(rng: np.random.Generator, height: int, width: int) -> Box:
-    """Draw a square inside the picture, its side from a fifth to the whole of the short side, by logarithm."""
-    short = min(height, width)
-    side = math.exp(rng.uniform(math.log(short / 5), math.log(short)))
-    return Box(rng.uniform(0, width - side) - 0.5, rng.uniform(0, height - side) - 0.5, side, side)
+        flat = hashing.is_flat(crops)
+        for (row, _), encoded, mirror, is_flat in zip(pending, hashes, mirrored, flat, strict=True):
+            if not is_flat:
+                row |= {"hash": encoded, "mirrored_hash": mirror, "hash_kind": kind}
+        self._clock.lap("hash")

@@ -110,14 +110,12 @@ def read_crop_names(part: Path) -> list[str]:
 
 
 def assemble(out: Path, unit_ids: Iterable[str]) -> pd.DataFrame:
-    """Put the parts of `unit_ids` together in that order, write `manifest.parquet`, and return its rows."""
+    """Put the parts of `unit_ids` together in that order."""
     tables = [pq.read_table(out / "parts" / f"{unit}.parquet") for unit in unit_ids]
     action_units = {name for table in tables for name in table.schema.names if name.startswith("au_")}
     wanted = schema(action_units)
     whole = pa.concat_tables([wanted.empty_table(), *tables], promote_options="default").select(wanted.names)
-    rows = to_pandas(whole)
-    write_manifest(out, rows)
-    return rows
+    return to_pandas(whole)
 
 
 _NULLABLE = {pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}

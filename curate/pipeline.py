@@ -1,79 +1,78 @@
 """From a dataset's name to a curated set: plans the work units, resumes, and runs the stages one after another."""
 
 import json
-import shutil
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
-from functools import partial
-from hashlib import blake2b
-from importlib.metadata import version
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from align import MODELS, EyelineError, UsageError, locked, model_sha256
+from align import EyelineError, UsageError, locked
 
 from . import report
-from .config import NO_DETECTOR, Dataset
-from .engine import ENGINES
-from .ingest import UnitRecord, run_unit
+from .config import Dataset
+from .ingest import UnitRecord
+from .job import Job
+from .link import link
 from .manifest import (
     CURATION,
     SCHEMA_VERSION,
     assemble,
-    read_crop_names,
     read_curation,
     read_manifest,
-    read_part_meta,
     write_curation,
     write_manifest,
 )
 from .outcome import FrameCounts, count_rows
 from .registry import load_dataset
-from .sources import Unit, list_units
+from .sources import list_units
 from .stages import STAGES
+from .units import (
+    Progress,
+    ingest_settings,
+    models,
+    notice_changes,
+    require_distinct_sources,
+    require_known_labels,
+    run_units,
+    sweep,
+    versions,
+)
 
 Record = dict[str, Any]
-Progress = Callable[[int, int, str], None]
-"""Called with units done, units in all, and the source that was finished."""
-
-_VERSIONS_OF = ("eyeline", "av", "dlib-bin", "imagehash", "numpy", "opencv-python-headless", "pillow")
 
 
-@dataclass(frozen=True)
-class Job:
-    """What is curated, from where, and into which folder."""
-
-    name: str
-    out: Path
-    registry: Path | None = None
-    root: Path = Path()
-    workers: int = 1
-    engine: str = "local"
+Notice = Callable[[str], None]
 
 
-def run(job: Job, progress: Progress) -> Record:
+def _keep_quiet(_: str) -> None:
+    """Take no notice."""
+
+
+def run(job: Job, progress: Progress, notice: Notice = _keep_quiet) -> Record:
     """Run every stage and write the report; running it again resumes.
 
     Returns:
         The set's record, as it stands in curation.json.
     """
-    ingest(job, progress)
+    ingest(job, progress, notice)
     for stage in STAGES:
         run_stage(stage, job.out, job.registry)
     write_report(job.out)
     return read_curation(job.out)
 
 
-def ingest(job: Job, progress: Progress) -> Record:
+def ingest(job: Job, progress: Progress, notice: Notice = _keep_quiet) -> Record:
     """Decode, detect, align, crop and hash everything that is not done yet, and assemble the manifest.
 
     Args:
         job: What and where.
         progress: Told of each finished unit.
+        notice: Told of sources that changed or went since the last run.
 
     Returns:
         The set's record.
@@ -85,13 +84,17 @@ def ingest(job: Job, progress: Progress) -> Record:
     started = time.perf_counter()
     dataset = load_dataset(job.name, job.registry)
     units = list(list_units(dataset, job.root, job.out))
-    _require_distinct_sources(units)
-    _require_known_labels(units, dataset)
+    require_distinct_sources(units)
+    require_known_labels(units, dataset)
     _claim(job, dataset)
     with _locked(job.out):
-        records = _run_units(job, dataset, units, progress)
-        _sweep(job.out, units)
+        for change in notice_changes(job.out, units):
+            notice(change)
+        records = run_units(job, dataset, units, progress)
+        sweep(job.out, units)
         rows = assemble(job.out, [unit.unit_id for unit in units])
+        rows = link(rows, dataset, zip(units, records, strict=True))
+        write_manifest(job.out, rows)
         return _record_ingest(job, dataset, records, rows, started)
 
 
@@ -109,38 +112,48 @@ def _record_ingest(job: Job, dataset: Dataset, records: list[UnitRecord], rows: 
         "frames": asdict(frames),
         "rows": count_rows(rows),
         "units": [_unit_summary(record) for record in records],
-        "timings": {"ingest_s": round(time.perf_counter() - started, 3)},
+        "timings": {"ingest_s": round(time.perf_counter() - started, 3), "ingest_stages_s": _stage_seconds(records)},
     }
     write_curation(job.out, record)
     return record
 
 
-def run_stage(stage: str, out: Path, registry: Path | None = None) -> Record:
+def _stage_seconds(records: Iterable[UnitRecord]) -> dict[str, float]:
+    """Add up where the time of the units went that were done now; those of earlier runs have none."""
+    seconds: dict[str, float] = defaultdict(float)
+    for stage, spent in (pair for record in records for pair in record.seconds.items()):
+        seconds[stage] += spent
+    return {stage: round(spent, 3) for stage, spent in sorted(seconds.items())}
+
+
+def run_stage(stage: str, out: Path, registry: Path | None = None, fold: int | None = None) -> Record:
     """Run one stage after ingest on a set; its settings are those that the registry has now.
 
     Args:
         stage: A key of `STAGES`.
         out: The set.
         registry: A datasets.toml of your own.
+        fold: For the stage `split`: the test fold, in place of the registry's.
 
     Returns:
         The set's record.
 
     Raises:
-        UsageError: The folder holds no set, a stage before was not run, or what ingest depends on has changed.
+        UsageError: There is no such fold, the folder holds no set, a stage before was not run, or what ingest depends
+            on has changed.
     """
     started = time.perf_counter()
     record = _read_finished(out)
-    dataset = load_dataset(record["dataset"], registry)
+    dataset = _with_fold(load_dataset(record["dataset"], registry), fold)
     config = json.loads(json.dumps(dataset.resolved()))
-    if _ingest_settings(config) != _ingest_settings(record["config"]):
+    if ingest_settings(config) != ingest_settings(record["config"]):
         raise UsageError(
             f"[{record['dataset']}]: the settings that ingest depends on changed since {out} was made; "
             f"run eyeline-curate run again"
         )
     order = list(STAGES)
     for before in order[: order.index(stage)]:
-        if before not in record or config[before] != record["config"][before]:
+        if before not in record or _but_fold(config[before]) != _but_fold(record["config"][before]):
             why = "to come first" if before not in record else "with the settings that it has now to come first"
             raise UsageError(f"{out}: expected the stage {before} {why}; run eyeline-curate {before} {out}")
     with _locked(out):
@@ -152,6 +165,26 @@ def run_stage(stage: str, out: Path, registry: Path | None = None) -> Record:
         record["timings"][f"{stage}_s"] = round(time.perf_counter() - started, 3)
         write_curation(out, record)
     return record
+
+
+def _with_fold(dataset: Dataset, fold: int | None) -> Dataset:
+    """Give the dataset with another test fold.
+
+    Raises:
+        UsageError: There are not so many folds, or none.
+    """
+    if fold is None:
+        return dataset
+    folds = dataset.split.folds
+    if folds is None or not 0 <= fold < folds:
+        known = "split.folds in the registry (found none)" if folds is None else f"a fold from 0 to {folds - 1}"
+        raise UsageError(f"--fold {fold}: expected {known}; mend the one or the other")
+    return replace(dataset, split=replace(dataset.split, fold=fold))
+
+
+def _but_fold(settings: Record) -> Record:
+    """Give a stage's settings without the test fold, which `split --fold` changes for one set."""
+    return {key: value for key, value in settings.items() if key != "fold"}
 
 
 def write_report(out: Path) -> Path:
@@ -189,48 +222,6 @@ def _locked(out: Path) -> Iterator[None]:
         yield
 
 
-def _run_units(job: Job, dataset: Dataset, units: list[Unit], progress: Progress) -> list[UnitRecord]:
-    """Run the units whose parts are missing or out of date; give the records of all, in order."""
-    prints = {unit.unit_id: _fingerprint(unit, dataset) for unit in units}
-    done = {unit.unit_id: record for unit in units if (record := _finished(job.out, unit, prints[unit.unit_id]))}
-    todo = [(unit, prints[unit.unit_id]) for unit in units if unit.unit_id not in done]
-    progress(len(done), len(units), "resuming" if done else "")
-    work = partial(_run_one, dataset=dataset, name=job.name, out=job.out)
-    for record in ENGINES[job.engine](work, todo, job.workers):
-        done[record.unit_id] = record
-        progress(len(done), len(units), record.source)
-    return [done[unit.unit_id] for unit in units]
-
-
-def _run_one(task: tuple[Unit, str], dataset: Dataset, name: str, out: Path) -> UnitRecord:
-    unit, fingerprint = task
-    return run_unit(unit, dataset, name, out, fingerprint)
-
-
-def _finished(out: Path, unit: Unit, fingerprint: str) -> UnitRecord | None:
-    """Give the record of a unit that is done: its part is whole and up to date, and its crops are there."""
-    part = out / "parts" / f"{unit.unit_id}.parquet"
-    meta = read_part_meta(part)
-    if meta is None or meta["fingerprint"] != fingerprint:
-        return None
-    if not all((out / crop).is_file() for crop in read_crop_names(part)):
-        return None
-    return UnitRecord(**{**meta, "frames": FrameCounts(**meta["frames"]), "errors": tuple(meta["errors"])})
-
-
-def _fingerprint(unit: Unit, dataset: Dataset) -> str:
-    """Digest what a unit's part depends on: settings, files, labels, the schema, libraries and models."""
-    config = {key: value for key, value in _ingest_settings(dataset.resolved()).items() if key != "source"}
-    items = [{**asdict(item), "path": None} for item in unit.items]
-    depends_on = (SCHEMA_VERSION, config, items, unit.stamp, _versions(), _models(dataset))
-    return blake2b(json.dumps(depends_on, sort_keys=True, default=str).encode(), digest_size=16).hexdigest()
-
-
-def _ingest_settings(config: Record) -> Record:
-    kept = {key: config[key] for key in ("source", "sample", "tracking", "align", "gates", "labels")}
-    return kept | {"hash": config["dedup"]["hash"], "mirrored": config["dedup"]["mirrored"]}
-
-
 def _claim(job: Job, dataset: Dataset) -> None:
     """Take the output folder, or refuse one that holds something else.
 
@@ -259,69 +250,15 @@ def _explained(out: Path) -> Iterator[None]:
         ) from None
 
 
-def _sweep(out: Path, units: Iterable[Unit]) -> None:
-    """Remove parts and crops of sources that are no longer in the set, and what a killed run left unfinished."""
-    for path in out.glob(".*.tmp*"):
-        path.unlink()
-    parts = set()
-    crops = set()
-    for unit in units:
-        parts.add(f"{unit.unit_id}.parquet")
-        crops |= {item.source_id for item in unit.items}
-    for path in (out / "parts").iterdir():
-        if path.name not in parts:
-            path.unlink()
-    for path in (out / "crops").iterdir() if (out / "crops").is_dir() else ():
-        if path.name not in crops:
-            shutil.rmtree(path)
-
-
-def _require_distinct_sources(units: Iterable[Unit]) -> None:
-    """Refuse a file that two sources of the set match: its faces would stand in the set twice, under one id."""
-    seen: set[str] = set()
-    for item in (item for unit in units for item in unit.items):
-        if item.source_id in seen:
-            raise UsageError(f"{item.source}: expected each file in one source (found it in two); mend the paths")
-        seen.add(item.source_id)
-
-
-def _require_known_labels(units: Iterable[Unit], dataset: Dataset) -> None:
-    """Refuse a label that is not in the set's vocabulary, before any work is done."""
-    if not dataset.labels:
-        return
-    for item in (item for unit in units for item in unit.items):
-        labels = item.labels
-        values = [labels.whole, *labels.frames.values(), *(interval.given for interval in labels.intervals)]
-        found = {value["label"] for value in values if "label" in value}
-        found |= {item.background.label} if item.background else set()
-        if unknown := found - set(dataset.labels):
-            raise UsageError(
-                f"{item.source}: expected a label of {list(dataset.labels)} (found {sorted(map(str, unknown))}); "
-                f"mend it, or name it in label_names or labels"
-            )
-
-
 def _identity(name: str, dataset: Dataset) -> Record:
     return {
         "schema": SCHEMA_VERSION,
         "dataset": name,
         "title": dataset.title,
         "config": dataset.resolved(),
-        "versions": _versions(),
-        "models": _models(dataset),
+        "versions": versions(),
+        "models": models(dataset),
     }
-
-
-def _versions() -> dict[str, str]:
-    return {package: version(package) for package in _VERSIONS_OF}
-
-
-def _models(dataset: Dataset) -> dict[str, str]:
-    """Name the model files that ingest uses, with their sha256."""
-    if dataset.align.detector == NO_DETECTOR:
-        return {}
-    users = {dataset.align.detector, dataset.align.landmarks}
-    return {name: model_sha256(name) for name, card in MODELS.items() if users.intersection(card.used_by)}
 
 
 def _unit_summary(record: UnitRecord) -> Record:

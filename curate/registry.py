@@ -30,7 +30,7 @@ def load_dataset(name: str, registry: Path | None = None) -> Dataset:
     """
     tables = registry_tables(registry)
     if name not in tables:
-        near = difflib.get_close_matches(name, tables, n=3, cutoff=0.4)
+        near = difflib.get_close_matches(name, tables, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else f"the registry holds {', '.join(sorted(tables))}"
         where = registry or "datasets.toml"
         raise UsageError(f"{where}: expected a table [{name}] (not found); {hint}")
@@ -105,7 +105,7 @@ def _explain(message: str, table: Mapping[str, Any], where: str) -> str:
             found = found[name] if name else found[int(index)]
         except (KeyError, IndexError, TypeError):
             found = None
-    key = path.rstrip("`")
+    key = path.rstrip("`").replace("[...]", "")  # a value of a table: which one, msgspec does not say
     if text.startswith("Invalid enum value"):
         return f"{where}{key} must be one of {_choices(keys)} (got {found!r})"
     if missing := re.match(r"Object missing required field `(\w+)`", text):

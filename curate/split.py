@@ -17,15 +17,17 @@ from scipy.sparse.csgraph import connected_components
 
 from align import EyelineError, UsageError
 
+from .assigner import NEGLIGIBLE, Assigner
+from .folds import Ints, even_folds
+
 SPLITS = ("train", "val", "test")
 
 Values = Sequence[Any] | NDArray[Any]
 Names = NDArray[np.object_]
-_Ints = NDArray[np.int64]
-_Bits = NDArray[np.bool_]
+Labels = Values | pd.DataFrame | None
+"""[N], null being a class of its own; or a bool column for each class, of which an item may have several, such as
+action units; none = not stratified."""
 
-_NEGLIGIBLE = 1e-9  # shares below this are rounding: 1 - 0.9 - 0.1
-_TRIES = 50  # groups tried, nearest first, to bring a class into a split
 _REPORTED = 0.01  # a split's share is called unmet when it is off by more than this
 
 
@@ -48,7 +50,7 @@ class SplitReport:
     unmet: tuple[str, ...]
 
 
-def union_groups(*keys: Values) -> _Ints:
+def union_groups(*keys: Values) -> Ints:
     """Merge rows that share any key, directly or through others: union-find over persons, clusters, sources.
 
     Args:
@@ -81,7 +83,9 @@ def union_groups(*keys: Values) -> _Ints:
     return number[component]
 
 
-def assign(groups: Values, labels: Values | None, fractions: Mapping[str, float], seed: int = 0) -> Names:
+def assign(
+    groups: Values, labels: Labels, fractions: Mapping[str, float], seed: int = 0, fixed: Values | None = None
+) -> Names:
     """Assign each item to train, val or test, groups whole and classes in proportion.
 
     Each split's size ends within the largest group's size of what was asked. Within that, each class has its share in
@@ -90,143 +94,152 @@ def assign(groups: Values, labels: Values | None, fractions: Mapping[str, float]
 
     Args:
         groups: [N], such as `union_groups` gives.
-        labels: [N], null being a class of its own; none = not stratified.
+        labels: See `Labels`.
         fractions: Shares of val and test, such as {"val": 0.1, "test": 0.1}; train has the rest. {"test": 1.0} makes
             a set that only serves to test.
         seed: Decides between groups that are alike.
+        fixed: [N], where an item stands already, null = free. Those stay, also where they tear their group; the free
+            items of such a group go where most of it is.
 
     Returns:
         object [N] of "train", "val" and "test". The order of the rows makes no difference.
 
     Raises:
-        UsageError: `fractions` are no shares, the lengths differ, or a group is null.
+        UsageError: `fractions` are no shares, the lengths differ, a group is null, or `fixed` has another name.
     """
     shares = _shares(fractions)
-    counts, group, _ = _counts(groups, labels)
-    if not len(group):
+    found = _count(groups, labels)
+    side = _side_codes(fixed if fixed is not None else np.full(len(found.group), None, object), len(found.group))
+    if not len(found.group):
         return np.empty(0, object)
-    work = _Assigner(counts, shares, np.random.default_rng(seed).permutation(len(counts)))
-    work.fill()
-    work.even_out()
-    work.bring_classes()
-    assigned = np.asarray(SPLITS, object)[work.split_of[group]]
-    _refuse_torn_groups(assigned, group)
+    home = _homes(found.group, side, len(found.sizes))
+    stays = home[found.group] >= 0
+    placed = np.where(side >= 0, side, home[found.group])
+    held = np.stack([found.tally(stays & (placed == s)) for s in range(3)])
+    free = np.flatnonzero(home < 0)
+    if len(free):
+        chance = np.random.default_rng(seed).permutation(len(home))[free]
+        work = Assigner(found.by_group()[free], shares, chance, held)
+        work.fill()
+        work.even_out()
+        if (work.counts[:, :-1].sum(axis=1) != work.sizes).any():
+            work.polish()
+        work.bring_classes()
+        home[free] = work.split_of
+        placed = np.where(stays, placed, home[found.group])
+    assigned = np.asarray(SPLITS, object)[placed]
+    _refuse_torn_groups(assigned[~stays], found.group[~stays])
     return assigned
 
 
-def describe(assigned: Values, groups: Values, labels: Values | None, fractions: Mapping[str, float]) -> SplitReport:
+def assign_folds(groups: Values, labels: Labels, folds: int, seed: int = 0) -> Ints:
+    """Assign each item to a fold, groups whole, sizes and classes as even as whole groups allow.
+
+    Args:
+        groups: As for `assign`.
+        labels: As for `assign`.
+        folds: How many.
+        seed: Decides between groups that are alike.
+
+    Returns:
+        int64 [N], 0 to `folds` - 1; none is empty where there are as many groups. The order of the rows makes no
+        difference.
+
+    Raises:
+        UsageError: As for `assign`, or there are less than two folds.
+    """
+    if folds < 2:
+        raise UsageError(f"split: expected 2 folds or more (got {folds})")
+    found = _count(groups, labels)
+    if not len(found.group):
+        return np.empty(0, np.int64)
+    return even_folds(found.by_group(), folds, np.random.default_rng(seed))[found.group]
+
+
+def describe(
+    assigned: Values, groups: Values, labels: Labels, fractions: Mapping[str, float], *, whole: bool = True
+) -> SplitReport:
     """Check a split and report asked and got, by split and class, with the reason for what is unmet.
+
+    Args:
+        assigned: What `assign` gave.
+        groups: What it was given.
+        labels: Likewise.
+        fractions: Likewise.
+        whole: No group may be on two sides; false where published parts were kept.
 
     Raises:
         EyelineError: A group is on two sides.
         UsageError: As for `assign`.
     """
     shares = _shares(fractions)
-    counts, group, classes = _counts(groups, labels)
-    _refuse_torn_groups(assigned, group)
-    side = pd.Categorical(np.asarray(assigned, object), categories=SPLITS).codes
-    split_of = np.zeros(len(counts), np.int64)
-    split_of[group] = side
-    items = pd.DataFrame([counts[split_of == s].sum(axis=0) for s in range(3)], list(SPLITS), classes).T
-    holds = pd.DataFrame([(counts[split_of == s] > 0).sum(axis=0) for s in range(3)], list(SPLITS), classes).T
-    items.loc["all"], holds.loc["all"] = items.sum(), np.bincount(split_of, minlength=3)
-    got = items.div(items.sum(axis=1).clip(lower=1), axis=0)
+    found = _count(groups, labels)
+    if whole:
+        _refuse_torn_groups(assigned, found.group)
+    side = _side_codes(assigned, len(found.group))
+    names = [*found.classes, "all"]
+    items = pd.DataFrame([found.tally(side == s) for s in range(3)], list(SPLITS), names).T
+    holds = pd.DataFrame([found.groups_holding(side == s) for s in range(3)], list(SPLITS), names).T
+    got = items.div(np.maximum(items.sum(axis=1), 1), axis=0)
     asked = dict(zip(SPLITS, shares.tolist(), strict=True))
-    largest = int(counts.sum(axis=1).max(initial=0))
+    largest = int(found.sizes.max(initial=0))
     unmet = (*_unmet_classes(holds, asked, largest), *_unmet_shares(dict(got.T["all"]), asked, largest))
-    return SplitReport(asked, got, items, holds, unmet if len(group) else ())
+    return SplitReport(asked, got, items, holds, unmet if len(found.group) else ())
 
 
-class _Assigner:
-    """Holds which group is in which split, and how far each split is from what was asked.
+@dataclass(frozen=True)
+class _Counted:
+    """Items by group and class.
 
-    Args:
-        counts: int64 [G, C], items of each class in each group.
-        shares: float64 [3], of train, val and test.
-        chance: int64 [G], the order among groups that are alike.
+    Attributes:
+        group: int64 [N], numbered from 0.
+        item: int64 [M], with `code`: which item is of which class.
+        code: int64 [M].
+        classes: Names of the classes.
+        sizes: int64 [G], items of each group.
     """
 
-    def __init__(self, counts: _Ints, shares: NDArray[np.float64], chance: _Ints) -> None:
-        totals = counts.sum(axis=0)
-        self.sizes = counts.sum(axis=1)
-        self.largest = int(self.sizes.max())
-        self.rounding = _NEGLIGIBLE * self.sizes.sum()
-        self.open = [s for s in range(3) if shares[s] > 0]
-        self.counts = np.column_stack([counts, self.sizes])  # the last column, the whole, only limits a split's size
-        self.missing = shares[:, None] * np.append(totals, totals.sum())
-        self.weight = np.append(1.0 / totals**2, 0.0)
-        self.split_of = np.full(len(counts), -1, np.int64)
-        self.order = np.lexsort((chance, -(counts / totals).max(axis=1)))
-        self.place = np.argsort(self.order)
+    group: Ints
+    item: Ints
+    code: Ints
+    classes: list[str]
+    sizes: Ints
 
-    def fill(self) -> None:
-        """Give groups, those with the largest part of some class first, to the split that lacks their classes most.
+    def by_group(self) -> Ints:
+        """Count the items of each class, and all, in each group: int64 [G, C + 1]."""
+        shape = (len(self.sizes), len(self.classes))
+        flat = np.bincount(self.group[self.item] * shape[1] + self.code, minlength=shape[0] * shape[1])
+        return np.column_stack([flat.reshape(shape), self.sizes]).astype(np.int64)
 
-        It minimises the squared distance from the shares. A split that is full is passed over, so that none is over
-        its share by more than one group.
-        """
-        for group in self.order:
-            room = [s for s in self.open if self.missing[s, -1] > self.rounding] or self.open
-            lack = self.missing[room] @ (self.weight * self.counts[group])
-            self._put(group, room[int(np.argmax(lack))])
+    def tally(self, items: NDArray[np.bool_]) -> Ints:
+        """Count some items by class, and all of them: int64 [C + 1]."""
+        codes = self.code[items[self.item]]
+        return np.append(np.bincount(codes, minlength=len(self.classes)), items.sum()).astype(np.int64)
 
-    def even_out(self) -> None:
-        """Move groups to a split that is short by more than the largest group; each move lessens the total distance."""
-        while (short := self.missing[self.open, -1].max()) > self.largest + self.rounding:
-            to = max(self.open, key=lambda s: self.missing[s, -1])
-            donor = min(self.open, key=lambda s: self.missing[s, -1])
-            members = [g for g in self.order if self.split_of[g] == donor]
-            self._put(min(members, key=lambda g: abs(short - self.sizes[g])), to)
+    def groups_holding(self, items: NDArray[np.bool_]) -> Ints:
+        """Count the groups that some items are of, by class, and all: int64 [C + 1]."""
+        chosen = items[self.item]
+        pairs = np.unique(np.stack([self.group[self.item][chosen], self.code[chosen]]), axis=1)
+        by_class = np.bincount(pairs[1], minlength=len(self.classes))
+        return np.append(by_class, len(np.unique(self.group[items]))).astype(np.int64)
 
-    def bring_classes(self) -> None:
-        """Bring classes into the splits that have none of them: into train at any price, elsewhere where it is none.
 
-        A class that is validated or tested but never trained on is of no use, so a class of one group is in train.
-        """
-        holds = self.counts[:, :-1] > 0
-        rarest_first = np.argsort(holds.sum(axis=0), kind="stable")
-        for to in self.open:
-            for label in rarest_first:
-                members = np.flatnonzero(holds[:, label])
-                if (self.split_of[members] == to).any():
-                    continue
-                done = self._bring(members[self._spare(members, holds)], to, holds)
-                if to == 0 and not done and not self._bring(members, to, holds):
-                    self._put(self._by_cost(members, to)[0][0], to)
+def _side_codes(names: Values, count: int) -> Ints:
+    """Number sides as `SPLITS` does, -1 for null."""
+    if len(names) != count:
+        raise UsageError(f"split: expected a side for each of {count} items (found {len(names)})")
+    sides = pd.Series(np.asarray(names, object))
+    codes = sides.map({name: code for code, name in enumerate(SPLITS)})
+    if (unknown := sides[codes.isna() & sides.notna()]).size:
+        raise UsageError(f"split: expected one of {', '.join(SPLITS)} (found {unknown.iloc[0]!r})")
+    return np.asarray(codes.fillna(-1), np.int64)
 
-    def _bring(self, groups: _Ints, to: int, holds: _Bits) -> bool:
-        """Move one of `groups` to a split, and another back where that helps, if sizes allow; say whether they did."""
-        for group in self._by_cost(groups, to)[0][:_TRIES]:
-            donor, missing, split_of = self.split_of[group], self.missing.copy(), self.split_of.copy()
-            self._put(group, to)
-            present = np.flatnonzero(self.split_of == to)
-            back, costs = self._by_cost(present[self._spare(present, holds)], donor)
-            if len(back) and costs[0] < 0:
-                self._put(back[0], donor)
-            if np.abs(self.missing[[donor, to], -1]).max() <= self.largest + self.rounding:
-                return True
-            self.missing, self.split_of = missing, split_of
-        return False
 
-    def _put(self, group: int, to: int) -> None:
-        if self.split_of[group] >= 0:
-            self.missing[self.split_of[group]] += self.counts[group]
-        self.missing[to] -= self.counts[group]
-        self.split_of[group] = to
-
-    def _spare(self, groups: _Ints, holds: _Bits) -> _Bits:
-        """Tell which groups leave, in their split, another group for each class they have."""
-        having = np.stack([holds[self.split_of == s].sum(axis=0) for s in range(3)])
-        return np.asarray(((having[self.split_of[groups]] > 1) | ~holds[groups]).all(axis=1))
-
-    def _by_cost(self, groups: _Ints, to: int) -> tuple[_Ints, NDArray[np.float64]]:
-        """Sort groups by how much their move would lengthen the squared distance from the shares; give that, too."""
-        change, before = self.counts[groups], self.missing[self.split_of[groups]]
-        leaving = (before + change) ** 2 - before**2
-        coming = (self.missing[to] - change) ** 2 - self.missing[to] ** 2
-        costs = (leaving + coming) @ self.weight
-        order = np.lexsort((self.place[groups], costs))
-        return groups[order], costs[order]
+def _homes(group: Ints, side: Ints, count: int) -> Ints:
+    """Say where most of a group's fixed items are, train where sides are even: int64 [G], -1 where none is fixed."""
+    tally = np.zeros((count, 3), np.int64)
+    np.add.at(tally, (group[side >= 0], side[side >= 0]), 1)
+    return np.asarray(np.where(tally.any(axis=1), tally.argmax(axis=1), -1), np.int64)
 
 
 def _shares(fractions: Mapping[str, float]) -> NDArray[np.float64]:
@@ -237,30 +250,39 @@ def _shares(fractions: Mapping[str, float]) -> NDArray[np.float64]:
         if not 0 <= share <= 1:
             raise UsageError(f"split: the fraction of {name} must be from 0 to 1 (got {share})")
     rest = 1.0 - sum(share for name, share in fractions.items() if name != "train")
-    if rest < -_NEGLIGIBLE or abs(fractions.get("train", rest) - rest) > _NEGLIGIBLE:
+    if rest < -NEGLIGIBLE or abs(fractions.get("train", rest) - rest) > NEGLIGIBLE:
         raise UsageError(f"split: the fractions must add up to 1, train having the rest (got {dict(fractions)})")
     shares = np.array([rest, fractions.get("val", 0.0), fractions.get("test", 0.0)])
-    shares[shares < _NEGLIGIBLE] = 0.0
+    shares[shares < NEGLIGIBLE] = 0.0
     return shares
 
 
-def _counts(groups: Values, labels: Values | None) -> tuple[_Ints, _Ints, list[str]]:
-    """Count items by group and class; give also each item's group, numbered from 0, and the names of the classes."""
+def _count(groups: Values, labels: Labels) -> _Counted:
+    """Number the groups and say of which classes each item is.
+
+    Raises:
+        UsageError: The lengths differ, or a group is null.
+    """
     group, found = pd.factorize(np.asarray(groups), sort=True)
+    group = group.astype(np.int64)
     if labels is not None and len(labels) != len(group):
         raise UsageError(f"split: expected a label for each of {len(group)} items (found {len(labels)})")
     if (group < 0).any():
         raise UsageError(f"split: item {int(np.argmin(group))} has no group; make groups with union_groups")
+    sizes = np.bincount(group, minlength=len(found)).astype(np.int64)
+    every = np.arange(len(group))
+    if isinstance(labels, pd.DataFrame):
+        names = sorted(map(str, labels.columns))
+        item, code = np.nonzero(labels[names].to_numpy(np.bool_))
+        return _Counted(group, item.astype(np.int64), code.astype(np.int64), names, sizes)
     if labels is None:
-        return np.bincount(group, minlength=len(found))[:, None].astype(np.int64), group.astype(np.int64), ["any"]
-    code, classes = pd.factorize(np.asarray(labels, object), sort=True)
-    names = [*map(str, classes), *(["(none)"] if (code < 0).any() else [])]
-    code = np.where(code < 0, len(names) - 1, code)
-    counts = np.bincount(group * len(names) + code, minlength=len(found) * len(names))
-    return counts.reshape(len(found), len(names)).astype(np.int64), group.astype(np.int64), names
+        return _Counted(group, every, np.zeros(len(group), np.int64), ["any"], sizes)
+    codes, classes = pd.factorize(np.asarray(labels, object), sort=True)
+    names = [*map(str, classes), *(["(none)"] if (codes < 0).any() else [])]
+    return _Counted(group, every, np.where(codes < 0, len(names) - 1, codes).astype(np.int64), names, sizes)
 
 
-def _refuse_torn_groups(assigned: Values, group: _Ints) -> None:
+def _refuse_torn_groups(assigned: Values, group: Ints) -> None:
     sides = pd.DataFrame({"group": group, "split": np.asarray(assigned, object)}).drop_duplicates()
     torn = sides[sides["group"].duplicated(keep=False)]
     if len(torn):

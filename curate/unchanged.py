@@ -1,15 +1,13 @@
-"""Which frames show nothing new: coarse luma over the frame, fine luma around each face."""
+"""Which frames show nothing new: thumbnails of the whole frame, and of the surroundings of each face."""
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from align import Box
 
-GRID = 32
-"""Cells on each side of the grid over the frame, and of the one over each face."""
+from .scenes import thumbnail
 
 FACE_MARGIN = 0.3
 """What the grid over a face shows around its box, in box widths."""
@@ -28,26 +26,30 @@ class ChangeGate:
         self._boxes: list[Box] = []
         self._last: list[NDArray[np.float32]] | None = None
 
-    def is_unchanged(self, luma: NDArray[np.uint8]) -> bool:
-        """Whether no cell's mean luma moved by more than the threshold, in grey levels; uint8 [H, W]."""
+    def is_unchanged(self, luma: NDArray[np.uint8], small: NDArray[np.float32]) -> bool:
+        """Whether no cell's mean luma moved by more than the threshold, in grey levels.
+
+        Args:
+            luma: uint8 [H, W].
+            small: Its thumbnail.
+        """
         if self._threshold is None or self._last is None:
             return False
-        now = _signature(luma, self._boxes)
+        now = _signature(luma, small, self._boxes)
         threshold = self._threshold
         return all(
             a.shape == b.shape and float(np.abs(a - b).max()) <= threshold for a, b in zip(now, self._last, strict=True)
         )
 
-    def looked_at(self, luma: NDArray[np.uint8], boxes: Sequence[Box]) -> None:
+    def looked_at(self, luma: NDArray[np.uint8], small: NDArray[np.float32], boxes: Sequence[Box]) -> None:
         """Remember the frame that was looked at and the faces that were found in it."""
         if self._threshold is not None:
             self._boxes = list(boxes)
-            self._last = _signature(luma, self._boxes)
+            self._last = _signature(luma, small, self._boxes)
 
 
-def _signature(luma: NDArray[np.uint8], boxes: Sequence[Box]) -> list[NDArray[np.float32]]:
-    views = [luma, *(_around(luma, box) for box in boxes)]
-    return [cv2.resize(view, (GRID, GRID), interpolation=cv2.INTER_AREA).astype(np.float32) for view in views]
+def _signature(luma: NDArray[np.uint8], small: NDArray[np.float32], boxes: Sequence[Box]) -> list[NDArray[np.float32]]:
+    return [small, *(thumbnail(_around(luma, box)) for box in boxes)]
 
 
 def _around(luma: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:

@@ -28,7 +28,7 @@ def main() -> None:
     gap = np.full((SIDE, GAP, 3), 255, np.uint8)
     row = np.hstack([part for panel in panels for part in (panel, gap)][:-1])
     IMAGES.mkdir(exist_ok=True)
-    align.write_png(IMAGES / "templates.png", row)
+    align.write_image(IMAGES / "templates.png", row)
 
 
 def _found(photo: NDArray[np.uint8], face: align.Face) -> NDArray[np.uint8]:

@@ -24,16 +24,20 @@ def encode(
     target: Path,
     pictures: Sequence[np.ndarray],
     rate: Fraction | int = 25,
+    *,
     pts: Sequence[int] | None = None,
     turn: int = 0,
+    gop: int = 250,
+    codec: str = "libx264",
 ) -> Path:
-    """Write uint8 [H, W, 3] pictures as H.264, at exact times `pts` (in 1/1000 s) where they are given.
+    """Write uint8 [H, W, 3] pictures as a video, at exact times `pts` (in 1/1000 s) where they are given.
 
-    `turn` is written as the display rotation: what a player turns counterclockwise, in degrees.
+    A key frame comes at least every `gop` frames. `turn` is written as the display rotation: what a player turns
+    counterclockwise, in degrees.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(target), "w", options={"movflags": "faststart"} if target.suffix == ".mp4" else {}) as container:
-        stream = container.add_stream("libx264", rate=rate, options={"crf": "12", "preset": "fast"})
+        stream = container.add_stream(codec, rate=rate, options={"crf": "12", "preset": "fast", "g": str(gop)})
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = "yuv420p"
         if pts is not None:

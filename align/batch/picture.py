@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..crop import CropSpec, align_face, require_five, write_png
+from ..crop import CropSpec, align_face, require_five
 from ..detect import Detector, open_detector
+from ..encode import write_image
 from ..errors import EyelineError, ImageError
 from ..eyeline import AlignmentRefusedError
 from ..face import Face
@@ -18,7 +19,7 @@ from ..image import load_image, shown
 from ..inputs import Picture
 from ..ladder import Search
 from ..landmarks import LANDMARKERS, Landmarker, open_landmarker
-from ..quality import Gates, measure_face
+from ..quality import Gates, canonical_crop, measure
 
 Row = dict[str, Any]
 
@@ -92,7 +93,7 @@ def _align(picture: Picture, recipe: Recipe, staged: Path, fingerprint: str) -> 
         row |= {"matrix": crop.matrix.ravel().tolist(), "drop_reason": reason} | numbers
         if reason is None:
             row["crop"] = f"{picture.name}-{number:02d}.png"
-            write_png(staged / staged_name(fingerprint, number), crop.image)
+            write_image(staged / staged_name(fingerprint, number), crop.image)
         rows.append(row)
     return rows or [about | {"drop_reason": "no_face"}]
 
@@ -109,7 +110,7 @@ def _open_models(recipe: Recipe) -> tuple[Detector, Landmarker]:
 
 def _judge(image: NDArray[np.uint8], face: Face, gates: Gates) -> tuple[Row, str | None]:
     """Measure a face: its numbers, and the reason for which it is dropped."""
-    quality = measure_face(image, face)
+    quality = measure(canonical_crop(image, face))
     interocular_px = face.eyes.interocular_px if face.eyes else None
     return asdict(quality), gates.reason(quality, interocular_px, face.yaw_deg)
 

@@ -5,10 +5,11 @@ from typing import Any
 
 from align import Gates
 
-from .settings import NO_DETECTOR, Align, Balance, Dedup, Identify, Sample, Split, Tracking
-from .source import Background, RowLabel, Source
+from .settings import GIVEN, NO_DETECTOR, Align, Balance, Dedup, HashName, Identify, Sample, Split, Tracking
+from .source import Background, Rename, RowLabel, Sidecar, Source
 
 __all__ = [
+    "GIVEN",
     "NO_DETECTOR",
     "Align",
     "Background",
@@ -16,9 +17,12 @@ __all__ = [
     "Dataset",
     "Dedup",
     "Gates",
+    "HashName",
     "Identify",
+    "Rename",
     "RowLabel",
     "Sample",
+    "Sidecar",
     "Source",
     "Split",
     "Tracking",

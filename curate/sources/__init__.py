@@ -3,14 +3,18 @@
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-from ..config import Dataset
+from align import UsageError
+
+from ..config import Dataset, Sample
 from ..frames import Reader
 from .items import Item, Unit
+from .missing import NothingFoundError
 
 __all__ = ["Item", "Unit", "list_units", "open_item"]
 
-_ADAPTERS = {"videos": "videos", "images": "images", "arrays": "arrays"}
+_ADAPTERS = ("videos", "images", "tables", "pixels", "arrays", "tar")
 
 
 def list_units(dataset: Dataset, root: Path, out: Path) -> Iterator[Unit]:
@@ -22,13 +26,25 @@ def list_units(dataset: Dataset, root: Path, out: Path) -> Iterator[Unit]:
         out: The set's folder, which may lie inside `root`; what it holds is no source.
 
     Raises:
-        UsageError: A path that matches nothing, a package that is not installed, annotations that do not fit.
+        UsageError: A path that matches nothing, a package that is not installed, labels that do not fit.
     """
     for number, source in enumerate(dataset.sources):
-        yield from import_module(f".{_ADAPTERS[source.kind]}", __package__).list_units(source, number, root, out)
+        try:
+            yield from _adapter(source.kind).list_units(source, number, root, out)
+        except NothingFoundError as error:
+            if not dataset.homepage or source.package is not None:
+                raise
+            raise UsageError(f"{error}; the set is not ours to give: ask for it at {dataset.homepage}") from None
 
 
-def open_item(item: Item, every: int) -> Reader:
-    """Open one item for reading 1 frame in `every`; an item that cannot be read says so in the reader's `error`."""
-    reader: Reader = import_module(f".{_ADAPTERS[item.kind]}", __package__).open_item(item, every)
+def open_item(item: Item, sample: Sample) -> Reader:
+    """Open one item for the frames that are wanted; one that cannot be read says so in the reader's `error`."""
+    reader: Reader = _adapter(item.kind).open_item(item, sample)
     return reader
+
+
+def _adapter(kind: str) -> Any:
+    """Import an adapter on demand: `curate.sources` alone needs neither PyAV nor Pillow's formats."""
+    if kind not in _ADAPTERS:
+        raise ValueError(f"kind must be one of {', '.join(_ADAPTERS)} (got {kind!r})")
+    return import_module(f".{kind}", __package__)

@@ -1,29 +1,38 @@
 """Items and work units: what is read in one piece, by one process."""
 
+import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from align import UsageError, package_root, printable
+from align import Box, UsageError, package_root, printable
 
 from ..config import Background, Source
-from .labels import Labels, read_annotations
+from ..video_parts import VideoPart
+from .labels import Labels
+from .missing import NothingFoundError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
-    """One video, image file or picture of an array.
+    """One video, image file, picture of an array, row of a csv, member of an archive, or face of a picture.
 
     Attributes:
         kind: The adapter that opens it.
         path: Where the file lies.
-        source: The path as given, relative to the source's root, with `[row]` for a picture of an array.
+        source: The path as given, relative to the source's root, with `[row]` for one of several pictures in a file
+            or faces in a picture, and the member's name for one of an archive.
         source_id: Short digest of the root's name for this source and of `source`.
         labels: What is known of its faces.
         background: Cut random boxes where no face is found.
-        row: Which picture of an array.
+        row: Which picture of an array or line of a csv.
+        member: Which array of a .npz file.
+        span: Where its bytes lie in the file: offset and size.
+        box: The one face, where the source says where it is: nothing has to be detected.
+        problem: Why it cannot be read, where that is known already.
+        part: Which part of a long video.
     """
 
     kind: str
@@ -33,6 +42,11 @@ class Item:
     labels: Labels
     background: Background | None = None
     row: int | None = None
+    member: str | None = None
+    span: tuple[int, int] | None = None
+    box: Box | None = None
+    problem: str | None = None
+    part: VideoPart | None = None
 
 
 @dataclass(frozen=True)
@@ -42,7 +56,8 @@ class Unit:
     Attributes:
         unit_id: Name of the part.
         items: In order.
-        stamp: Sizes and times of change of the files, by which a changed source is noticed.
+        stamp: Sizes and times of change of the files, by which a changed source is noticed. Changed labels need none:
+            the items hold them.
     """
 
     unit_id: str
@@ -72,7 +87,8 @@ def list_files(source: Source, root: Path, suffixes: frozenset[str], out: Path) 
         out: The set's folder; what lies in it is no source.
 
     Raises:
-        UsageError: Nothing matches.
+        NothingFoundError: Nothing matches.
+        UsageError: The glob is none.
     """
     base = source_root(source, root)
     whole = base / source.path
@@ -90,34 +106,36 @@ def list_files(source: Source, root: Path, suffixes: frozenset[str], out: Path) 
     else:
         found = []
         expected = "a file, a folder or a glob"
-    inside = out.resolve()
-    there = (path for path in found if path.is_file() or path.is_symlink())  # a broken link is recorded as missing
-    wanted = (path for path in there if not path.name.startswith(".") and not path.is_dir())
-    files = sorted(path for path in wanted if inside not in path.resolve().parents)
+    files = sorted(_outside(out, (path for path in found if not path.name.startswith("."))))
     if not files:
-        raise UsageError(f"source {whole}: expected {expected} (found none); check the path and --root")
+        raise NothingFoundError(f"source {whole}: expected {expected} (found none); check the path and --root")
     return files
 
 
-def make_items(source: Source, root: Path, files: Sequence[Path]) -> list[Item]:
-    """Make an item of each file, with what the path and the annotations say of it."""
-    base = source_root(source, root)
-    names = [printable(path.relative_to(base).as_posix()) for path in files]
-    annotations = read_annotations(root / source.annotations, names) if source.annotations else {}
-    origin = source.package or ""
-    return [
-        Item(
-            kind=source.kind,
-            path=path,
-            source=name,
-            source_id=source_id(origin, path.relative_to(base).as_posix()),
-            labels=annotations.get(name, Labels()).with_defaults(
-                label=_label(source, name), subject=_first_group(source.subject_from, name) or source.subject
-            ),
-            background=source.background,
-        )
-        for path, name in zip(files, names, strict=True)
-    ]
+def _outside(out: Path, paths: Iterable[Path]) -> Iterator[Path]:
+    """Yield the files that do not lie in `out`; of broken links too, which are recorded as missing."""
+    inside = out.resolve()
+    folders: dict[Path, bool] = {}
+    for path in paths:
+        if path.is_dir() or not (path.is_file() or path.is_symlink()):
+            continue
+        if path.parent not in folders:  # resolving is slow, and folders are few
+            folder = path.parent.resolve()
+            folders[path.parent] = inside == folder or inside in folder.parents
+        within = inside in path.resolve().parents if path.is_symlink() else folders[path.parent]
+        if not within:
+            yield path
+
+
+def require_below(name: str, where: str) -> None:
+    """Refuse a path in a list or table that leaves the source's root.
+
+    Raises:
+        UsageError: It is absolute, or climbs with `..`.
+    """
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\0" in name or re.match(r"[A-Za-z]:[\\/]|\\\\", name):
+        raise UsageError(f"{where}: expected a path below the source's root (got {name!r}); move the file or mend it")
 
 
 def source_id(origin: str, name: str) -> str:
@@ -125,25 +143,39 @@ def source_id(origin: str, name: str) -> str:
     return blake2b(f"{origin}\0{name}".encode("utf-8", "surrogateescape"), digest_size=6).hexdigest()
 
 
-def in_batches(items: Sequence[Item], size: int) -> Iterator[tuple[Item, ...]]:
+def name_of(path: Path, base: Path) -> str:
+    """Write a file's path relative to the source's root, as it is stored."""
+    return printable(path.relative_to(base).as_posix())
+
+
+def in_batches(items: Iterable[Item], size: int) -> Iterator[tuple[Item, ...]]:
     """Yield the items in groups of `size`, the last one shorter."""
-    for start in range(0, len(items), size):
-        yield tuple(items[start : start + size])
+    some: list[Item] = []
+    for item in items:
+        some.append(item)
+        if len(some) == size:
+            yield tuple(some)
+            some = []
+    if some:
+        yield tuple(some)
+
+
+def batch_units(number: int, items: Iterable[Item], size: int) -> Iterator[Unit]:
+    """Yield a unit for each `size` items of the source with this number."""
+    for batch, some in enumerate(in_batches(items, size)):
+        yield Unit(
+            f"{number:02d}-{batch:06d}", some, stamp(list({str(item.path): item.path for item in some}.values()))
+        )
 
 
 def stamp(files: Sequence[Path]) -> tuple[tuple[str, int, int], ...]:
-    """Take name, size and time of last change of each file."""
-    stats = [(path.name, path.stat() if path.exists() else path.lstat()) for path in files]
-    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
+    """Take name, size and time of last change of each file, -1 where there is none."""
+    return tuple((path.name, *_stat(path)) for path in files)
 
 
-def _label(source: Source, name: str) -> str | None:
-    if source.label_from is None:
-        return source.label
-    found = _first_group(source.label_from, name)
-    return source.label_names.get(found, found) if found is not None else source.label
-
-
-def _first_group(pattern: str | None, name: str) -> str | None:
-    match = re.search(pattern, name) if pattern else None
-    return match[1] if match else None
+def _stat(path: Path) -> tuple[int, int]:
+    try:
+        stat = os.stat(path)  # noqa: PTH116  a table may name a million files, and this is the quick way
+    except (OSError, ValueError):
+        return -1, -1
+    return stat.st_size, stat.st_mtime_ns

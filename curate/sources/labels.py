@@ -1,23 +1,88 @@
 """Labels of a source: one for all of it, for one frame, or for an interval of time; what is missing stays missing."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from hashlib import blake2b
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from align import UsageError
+from .reading import label_columns
 
-Values = Mapping[str, str | float]
-
-_TEXT = ("label", "subject")
-_NUMBERS = ("valence", "arousal")
-_PLACES = ("frame", "start_s", "end_s")
+Value = str | float
+Values = Mapping[str, Value]
 
 
-@dataclass(frozen=True)
+class FrameTable(Mapping[int, Values]):
+    """Frame index -> values, in a few bytes a frame: hours of video are labelled frame by frame.
+
+    What is missing has no key in a frame's values. Immutable; it prints as a digest of what it holds, by which a
+    changed label is noticed.
+    """
+
+    __slots__ = ("_frames", "_numbers", "_words")
+
+    def __init__(
+        self,
+        frames: NDArray[np.int64],
+        numbers: Mapping[str, NDArray[np.float64]],
+        words: Mapping[str, tuple[NDArray[np.int32], tuple[str, ...]]],
+    ) -> None:
+        self._frames = frames
+        self._numbers = numbers
+        self._words = words
+
+    @classmethod
+    def of(cls, frames: NDArray[np.int64], table: pd.DataFrame) -> "FrameTable":
+        """Make one of distinct frames in ascending order and the label columns of a clean table, row by row."""
+        words, numbers = {}, {}
+        for name in label_columns(table.columns):
+            column = table[name]
+            if name.startswith("au_") or name in ("valence", "arousal"):
+                numbers[name] = column.to_numpy(np.float64)
+            else:
+                codes, known = pd.factorize(column.to_numpy(object), use_na_sentinel=True)
+                words[name] = (codes.astype(np.int32), tuple(map(str, known)))
+        return cls(frames, numbers, words)
+
+    def __getitem__(self, index: int) -> Values:
+        place = int(np.searchsorted(self._frames, index))
+        if place == len(self._frames) or self._frames[place] != index:
+            raise KeyError(index)
+        found: dict[str, Value] = {}
+        for name, (codes, known) in self._words.items():
+            if codes[place] >= 0:
+                found[name] = known[codes[place]]
+        for name, column in self._numbers.items():
+            if not np.isnan(column[place]):
+                found[name] = float(column[place])
+        return found
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._frames.tolist())
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __deepcopy__(self, memo: object) -> "FrameTable":
+        return self
+
+    def __repr__(self) -> str:
+        digest = blake2b(self._frames.tobytes(), digest_size=16)
+        for name, (codes, known) in sorted(self._words.items()):
+            digest.update(f"{name} {known}".encode() + codes.tobytes())
+        for name, column in sorted(self._numbers.items()):
+            digest.update(name.encode() + column.tobytes())
+        return f"FrameTable({len(self)} frames, {digest.hexdigest()})"
+
+    def words(self, name: str) -> set[str]:
+        """Give the distinct words of a column."""
+        codes, known = self._words.get(name, (np.empty(0, np.int32), ()))
+        return {known[code] for code in np.unique(codes) if code >= 0}
+
+
+@dataclass(frozen=True, slots=True)
 class Interval:
     """What holds from `start_s` until before `end_s`, in seconds from the first frame."""
 
@@ -26,12 +91,12 @@ class Interval:
     given: Values
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Labels:
     """What is known of the faces of one source; a frame's own values win over an interval's, which win over `whole`.
 
     Attributes:
-        whole: Values of the whole source: `label`, `subject`, `valence`, `arousal`, `au_*`.
+        whole: Values of the whole source: `label`, `subject`, `published_split`, `valence`, `arousal`, `au_*`.
         frames: Frame index -> values.
         intervals: In the order of the file; the last that holds wins.
     """
@@ -40,11 +105,25 @@ class Labels:
     frames: Mapping[int, Values] = field(default_factory=dict)
     intervals: tuple[Interval, ...] = ()
 
-    def with_defaults(self, **values: str | None) -> "Labels":
+    def with_defaults(self, **values: Value | None) -> "Labels":
         """Add values of the whole source where it has none of its own."""
-        return replace(self, whole={k: v for k, v in values.items() if v is not None} | dict(self.whole))
+        given = {name: value for name, value in values.items() if value is not None}
+        return replace(self, whole=given | dict(self.whole)) if given else self
 
-    def at(self, index: int, time_s: float | None) -> dict[str, str | float]:
+    def over(self, other: "Labels") -> "Labels":
+        """Add what another says, where this says nothing of the same frame, time or whole."""
+        if not (other.whole or other.frames or other.intervals):
+            return self
+        frames = self.frames or other.frames
+        if self.frames and other.frames:
+            frames = {
+                index: {**other.frames.get(index, {}), **self.frames.get(index, {})}
+                for index in sorted({*self.frames, *other.frames})
+            }
+            frames = _compact(frames)
+        return Labels({**other.whole, **self.whole}, frames, (*other.intervals, *self.intervals))
+
+    def at(self, index: int, time_s: float | None) -> dict[str, Value]:
         """Give the values of frame `index`, shown `time_s` seconds after the first frame."""
         found = dict(self.whole)
         if time_s is not None:
@@ -53,79 +132,44 @@ class Labels:
                     found |= interval.given
         return found | dict(self.frames.get(index, {}))
 
+    def vocabulary(self) -> set[str]:
+        """Give the distinct values of `label`, whichever frames or times they are for."""
+        given = [self.whole, *(interval.given for interval in self.intervals)]
+        found = {str(values["label"]) for values in given if "label" in values}
+        if isinstance(self.frames, FrameTable):
+            return found | self.frames.words("label")
+        return found | {str(values["label"]) for values in self.frames.values() if "label" in values}
 
-def read_annotations(path: Path, sources: Iterable[str]) -> dict[str, Labels]:
-    """Read a csv of labels.
-
-    Args:
-        path: A csv with the column `source` and, where a row is not about all of its source, `frame` or
-            `start_s` and `end_s`; and any of `label`, `subject`, `valence`, `arousal`, `au_*`. Empty cells are missing.
-        sources: The sources that there are.
-
-    Returns:
-        Source -> its labels.
-
-    Raises:
-        UsageError: The file is missing or is not such a csv, or names none of the sources.
-    """
-    table = _read_table(path)
-    wanted = table[table["source"].isin(set(sources))]
-    if wanted.empty and len(table):
-        raise UsageError(
-            f"{path}: expected sources like those that the path matches (found {table['source'].iloc[0]!r} first); "
-            f"write them relative to the source's root"
-        )
-    return {str(name): _labels(rows, path) for name, rows in wanted.groupby("source", sort=True)}
+    def __bool__(self) -> bool:
+        return bool(self.whole or self.frames or self.intervals)
 
 
-def _read_table(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(("source", *_TEXT), str), keep_default_na=False, na_values=[""])
-    except OSError as error:
-        raise UsageError(f"{path}: expected a csv of annotations ({error.strerror})") from None
-    except (ValueError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: expected a csv of annotations ({' '.join(str(error).split())})") from None
-    value_columns = [name for name in table if name in (*_TEXT, *_NUMBERS) or str(name).startswith("au_")]
-    if "source" not in table or not value_columns:
-        raise UsageError(
-            f"{path}: expected a column source and one of label, subject, valence, arousal, au_* "
-            f"(found {', '.join(map(str, table.columns))})"
-        )
-    numeric = [name for name in table if name in (*_NUMBERS, *_PLACES) or str(name).startswith("au_")]
-    for name in numeric:
-        numbers = pd.to_numeric(table[name], errors="coerce")
-        wrong = (numbers.isna() & table[name].notna()) | np.isinf(numbers)
-        _refuse(wrong, path, f"{name} must be a number", table[name])
-        table[name] = numbers
-    if "frame" in table:
-        _refuse((table["frame"] < 0) | (table["frame"] % 1 > 0), path, "frame must be an integer >= 0", table["frame"])
-    if {"start_s", "end_s"} <= set(table.columns):
-        wrong = (table["start_s"] < 0) | (table["start_s"] >= table["end_s"])
-        _refuse(wrong, path, "start_s must be 0 or more and before end_s", table["start_s"])
-    return table[["source", *(name for name in table if name in _TEXT), *numeric]]
+def _compact(frames: Mapping[int, Values]) -> FrameTable:
+    table = pd.DataFrame.from_records(list(frames.values()))
+    for name in label_columns(table.columns):
+        if table[name].dtype == object or pd.api.types.is_string_dtype(table[name]):
+            table[name] = table[name].astype(object).where(table[name].notna(), None)
+    return FrameTable.of(np.fromiter(frames, np.int64, len(frames)), table)
 
 
-def _refuse(wrong: "pd.Series[bool]", path: Path, expected: str, values: "pd.Series[Any]") -> None:
-    lines = np.flatnonzero(wrong)
-    if lines.size:
-        line = int(lines[0])
-        raise UsageError(f"{path}: line {line + 2}: {expected} (got {values.iloc[line]!r})")
+def row_values(table: pd.DataFrame) -> list[dict[str, Value]]:
+    """Give the values of each row of a clean table, without what is missing; equal rows share one dictionary."""
+    names = label_columns(table.columns)
+    if not names:
+        return [{}] * len(table)
+    columns = [table[name].astype(object).where(table[name].notna(), None).tolist() for name in names]
+    seen: dict[tuple[Value | None, ...], dict[str, Value]] = {}
+    made = []
+    for row in zip(*columns, strict=True):
+        values = seen.get(row)
+        if values is None:
+            values = {name: value for name, value in zip(names, row, strict=True) if value is not None}
+            seen[row] = values
+        made.append(values)
+    return made
 
 
-def _labels(rows: pd.DataFrame, path: Path) -> Labels:
-    whole: dict[str, str | float] = {}
-    frames: dict[int, Values] = {}
-    intervals: list[Interval] = []
-    for record in rows.to_dict("records"):
-        given: dict[str, Any] = {str(key): value for key, value in record.items() if not pd.isna(value)}
-        given.pop("source")
-        frame, start, end = given.pop("frame", None), given.pop("start_s", None), given.pop("end_s", None)
-        if frame is not None:
-            frames[int(frame)] = {**frames.get(int(frame), {}), **given}
-        elif start is not None and end is not None:
-            intervals.append(Interval(start, end, given))
-        elif start is None and end is None:
-            whole |= given
-        else:
-            raise UsageError(f"{path}: expected start_s and end_s together (found {record})")
-    return Labels(whole, frames, tuple(intervals))
+def row_labels(table: pd.DataFrame) -> list[Labels]:
+    """Give each row of a clean table as the labels of a whole picture; equal rows share one object."""
+    made: dict[int, Labels] = {}
+    return [made.setdefault(id(values), Labels(values)) for values in row_values(table)]

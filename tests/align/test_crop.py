@@ -32,7 +32,7 @@ def test_a_grey_crop_has_one_channel_and_is_the_luma_of_the_coloured_one(astrona
     colour = align_face(astronaut, face, CropSpec(size=64)).image
     grey = align_face(astronaut, face, CropSpec(size=64, colour="grey")).image
     assert grey.shape == (64, 64)
-    assert np.array_equal(grey, cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY))
+    assert np.abs(grey.astype(int) - cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY)).max() <= 1  # the rounding of the warp
     luma = cv2.cvtColor(astronaut, cv2.COLOR_RGB2GRAY)
     assert align_face(luma, face, CropSpec(size=64)).image.shape == (64, 64, 3)
     assert np.abs(align_face(luma, face, CropSpec(size=64, colour="grey")).image.astype(int) - grey).max() <= 1

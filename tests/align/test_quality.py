@@ -57,19 +57,19 @@ def test_a_threshold_must_be_a_number(value: float) -> None:
 
 def test_a_faces_numbers_need_no_colour_and_fall_with_blur(astronaut: np.ndarray) -> None:
     face = align.find_faces(astronaut)[0]
-    numbers = align.measure_face(astronaut, face)
+    numbers = align.measure(align.canonical_crop(astronaut, face))
     luma = cv2.cvtColor(astronaut, cv2.COLOR_RGB2GRAY)
-    assert align.measure_face(luma, face).sharpness == pytest.approx(numbers.sharpness, rel=0.02)
-    blurred = align.measure_face(cv2.GaussianBlur(astronaut, (0, 0), 2), face)
+    assert align.measure(align.canonical_crop(luma, face)).sharpness == pytest.approx(numbers.sharpness, rel=0.02)
+    blurred = align.measure(align.canonical_crop(cv2.GaussianBlur(astronaut, (0, 0), 2), face))
     assert blurred.sharpness < 0.5 * numbers.sharpness
 
 
 @pytest.mark.parametrize("scale", [0.75, 0.5, 0.4])
 def test_a_faces_numbers_hardly_depend_on_the_size_of_the_photo(photos: Path, scale: float) -> None:
     image = align.load_image(photos / "london" / "001_03.jpg")
-    numbers = align.measure_face(image, align.find_faces(image)[0])
+    numbers = align.measure(align.canonical_crop(image, align.find_faces(image)[0]))
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    again = align.measure_face(small, align.find_faces(small)[0])
+    again = align.measure(align.canonical_crop(small, align.find_faces(small)[0]))
     assert again.sharpness == pytest.approx(numbers.sharpness, rel=0.35)
     assert again.brightness == pytest.approx(numbers.brightness, rel=0.02)
     assert again.contrast == pytest.approx(numbers.contrast, rel=0.05)

@@ -5,12 +5,13 @@ import av
 import numpy as np
 import pytest
 
+from curate.config import Sample
 from curate.frames import VideoReader
 from tests.videos import encode, remux, silence
 
 
 def _read(path: Path, every: int = 1) -> tuple[list, VideoReader]:
-    with VideoReader(path, every) as reader:
+    with VideoReader(path, Sample(every=every)) as reader:
         frames = [(frame.index, frame.pts, frame.time_base, frame.time_s, frame.luma.copy()) for frame in reader]
     return frames, reader
 
@@ -40,7 +41,7 @@ def test_the_same_pixels_as_the_decoder_gives(clips: Path) -> None:
         frame = next(container.decode(video=0))
         rgb = frame.to_ndarray(format="rgb24")
         grey = frame.to_ndarray(format="gray")
-    with VideoReader(path) as reader:
+    with VideoReader(path, Sample()) as reader:
         first = next(iter(reader))
         assert np.array_equal(first.rgb(), rgb)
         assert first.luma.shape == grey.shape
@@ -69,7 +70,7 @@ def test_a_video_without_a_luma_plane_is_read_too(tmp_path: Path) -> None:
         stream.pix_fmt = "bgr0"
         container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
-    with VideoReader(tmp_path / "rgb.mkv") as reader:
+    with VideoReader(tmp_path / "rgb.mkv", Sample()) as reader:
         frame = next(iter(reader))
         assert np.array_equal(frame.rgb(), picture)
         assert frame.luma.shape == (32, 32)

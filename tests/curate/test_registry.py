@@ -66,7 +66,7 @@ def test_looking_at_every_frame_can_be_asked_for(write) -> None:
     ("source", "sentence"),
     [
         ('{ path = "a" }', "[d].source.kind is required (not found)"),
-        ('{ kind = "films", path = "a" }', "[d].source.kind must be one of 'videos', 'images', 'arrays' (got 'films')"),
+        ('{ kind = "films", path = "a" }', "[d].source.kind must be one of 'videos', 'images', 'tables',"),
         ('[{ kind = "videos", path = "a" }, { kind = "videos", path = 3 }]', "[d].source[1].path must be a string"),
         (
             '[{ kind = "videos", path = "a", lable = "x" }]',
@@ -77,6 +77,44 @@ def test_looking_at_every_frame_can_be_asked_for(write) -> None:
         ('{ kind = "videos", path = "/data/a.mp4" }', "path must be relative to --root (got '/data/a.mp4')"),
         ('{ kind = "images", path = "a", label_from = "(" }', "label_from must be a regular expression"),
         ('{ kind = "images", path = "a", subject_from = "x" }', "subject_from must have one group in parentheses"),
+        ('{ kind = "images", path = "a", split = "dev" }', "[d].source.split must be one of 'train', 'val', 'test'"),
+        (
+            '{ kind = "images", path = "a", split_names = { x = "dev" } }',
+            "[d].source.split_names must be one of 'train', 'val', 'test', '' (got",
+        ),
+        (
+            '{ kind = "images", path = "a", rows = [{ first = 0, last = 1, label = "x" }] }',
+            "rows is for sources of kind arrays (got kind 'images')",
+        ),
+        ('{ kind = "tables", path = "a", columns = { lable = "x" } }', "columns must name arousal, au, box_bottom,"),
+        ('{ kind = "tables", path = "a", columns = { AU1 = "x" } }', "or au_<number> (got 'AU1')"),
+        ('{ kind = "tables", path = "a", columns = { label = 0 } }', "columns must count from 1 (got label = 0)"),
+        (
+            '{ kind = "tables", path = "a", header = false, columns = { label = "x" } }',
+            "columns must be numbers where there is no header (got label = 'x')",
+        ),
+        (
+            '{ kind = "tables", path = "a", columns = { label = 1, path = 1 } }',
+            "columns must name each of the table's once (got 1 as label and path)",
+        ),
+        ('{ kind = "tables", path = "a", files = { find = "(", replace = "" } }', "find must be a regular expression"),
+        (
+            '{ kind = "tables", path = "a", files = { find = "a", replace = "\\\\1" } }',
+            "replace must name groups of 'a' only (invalid group reference 1",
+        ),
+        (
+            '{ kind = "images", path = "a", sidecars = [{ media = "x", path = "\\\\2.txt" }] }',
+            "[d].source.sidecars[0]: path must name groups of 'x' only",
+        ),
+        (
+            '{ kind = "images", path = "a", sidecars = [{ media = "x", path = "/etc/x" }] }',
+            "path must be relative to --root (got '/etc/x')",
+        ),
+        (
+            '{ kind = "pixels", path = "a", sidecars = [{ media = "x", path = "y" }] }',
+            "sidecars is for sources of kind",
+        ),
+        ('{ kind = "images", path = "a", annotations = "/a.csv" }', "annotations must be relative to --root"),
     ],
 )
 def test_an_error_in_a_source_names_which_one(write, source: str, sentence: str) -> None:

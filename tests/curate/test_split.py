@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from align import EyelineError, UsageError
 from curate import split
+from curate.assigner import Assigner
 
 PROPERTY = settings(max_examples=80, deadline=None)
 EIGHTY = {"val": 0.1, "test": 0.1}
@@ -95,7 +96,7 @@ def test_many_classes_do_not_push_a_split_over_its_share():
 
 def test_a_split_that_is_short_by_more_than_the_largest_group_is_given_some():
     sizes = np.array([20, 20, *[1] * 60])
-    work = split._Assigner(sizes[:, None], np.array([0.5, 0.25, 0.25]), np.arange(62))
+    work = Assigner(np.column_stack([sizes, sizes]), np.array([0.5, 0.25, 0.25]), np.arange(62))
     for group, to in enumerate([1, 2] + [1] * 24 + [2] * 24 + [0] * 12):
         work._put(group, to)
     assert work.missing[:, -1].tolist() == [38, -19, -19]

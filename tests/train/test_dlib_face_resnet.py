@@ -8,11 +8,10 @@ import skimage.data
 import torch
 from PIL import Image
 
-from align import ModelError, UsageError, find_model
+from align import DlibFaceResNet, ModelError, UsageError, find_model
 from train.backbones import BackboneSpec, create_backbone
-from train.backbones.dlib_face_resnet import MODEL_FILE, DlibFaceResNet, load_layers
-from train.backbones.dlib_format import read_layers
 
+MODEL_FILE = DlibFaceResNet.model_file
 SHARED = Path(os.environ.get("EYELINE_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 
@@ -55,11 +54,7 @@ def test_equals_dlib_on_photos(backbone, reference):
     assert greatest_difference(backbone, reference, chips) < 5e-6
 
 
-def test_the_file_holds_59_tensors_and_5614592_parameters(backbone, data):
-    layers = list(read_layers(data, MODEL_FILE))
-    stored = [layer for layer in layers if layer.params.size]
-    assert len(stored) == 59
-    assert sum(layer.params.size for layer in stored) == 5_614_592
+def test_the_whole_network_has_128_features_of_150_px_pictures(backbone):
     assert sum(p.numel() for p in backbone.parameters()) == 5_614_592
     assert backbone.features == 128
     assert backbone.preprocess.size_px == 150
@@ -88,26 +83,6 @@ def test_random_weights_on_request():
     fresh = create_backbone(BackboneSpec("dlib_face_resnet", pretrained=False))
     assert not fresh.pretrained
     assert torch.equal(fresh.net.affine.weight, torch.ones(32))
-
-
-@pytest.mark.parametrize("keep", [0, 1, 20, 340, 5000, 1_000_000, 22_466_065])
-def test_a_file_that_is_cut_off_is_refused_in_one_sentence(data, keep):
-    with pytest.raises(ModelError, match="cut off or is not dlib's") as caught:
-        load_layers(DlibFaceResNet(), read_layers(data[:keep], "part.dat"), "part.dat")
-    assert "\n" not in str(caught.value)
-
-
-def test_bytes_of_something_else_are_refused(data):
-    with pytest.raises(ModelError, match="loss_metric_2"):
-        list(read_layers(b"\x01\x01\x01\x04none" + data[20:], "other.dat"))
-    with pytest.raises(ModelError):
-        list(read_layers(np.random.default_rng(0).bytes(5000), "noise.dat"))
-
-
-def test_layers_of_another_network_are_refused(data):
-    layers = list(read_layers(data, MODEL_FILE))
-    with pytest.raises(ModelError, match="59 layers"):
-        load_layers(DlibFaceResNet(), layers[4:], "other.dat")
 
 
 def test_a_changed_byte_is_refused(data, tmp_path, monkeypatch):

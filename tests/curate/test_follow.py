@@ -1,0 +1,115 @@
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import align
+from align import find_faces, warp
+from curate.config import Align, Sample
+from curate.follow import Sighting, Watcher
+from curate.frames import Frame, VideoReader
+
+
+@pytest.fixture(scope="module")
+def talk(clips: Path) -> list[Frame]:
+    """The first 90 frames of a man who talks: his face is near 60 px wide."""
+    with VideoReader(clips / "carphone_pristine.mp4", Sample()) as reader:
+        return [replace(frame, luma=frame.luma.copy()) for frame, _ in zip(reader, range(90), strict=False)]
+
+
+def _watch(frames: list[Frame], **settings: object) -> list[list[Sighting]]:
+    watcher = Watcher(Align(**settings))
+    return [watcher.find(frame) for frame in frames]
+
+
+def _shown(picture: np.ndarray, number: int) -> Frame:
+    """A picture as a frame of a video of 30 frames a second."""
+    import cv2
+
+    luma = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    return Frame(number, number, None, luma, lambda: picture, since_first_s=number / 30)
+
+
+def _moved(picture: np.ndarray, right: float, down: float = 0.0) -> np.ndarray:
+    return warp(picture, np.array([[1.0, 0.0, right], [0.0, 1.0, down]]), picture.shape[1::-1])
+
+
+def test_no_face_is_lost_and_the_eyes_are_those_of_a_search(talk: list[Frame]) -> None:
+    searched, followed = _watch(talk, follow_s=0.0), _watch(talk)
+    found = [bool(sightings) for sightings in searched]
+    assert sum(found) > 80
+    assert all(sightings for sightings, there in zip(followed, found, strict=True) if there)
+    assert sum(math.isnan(sightings[0].face.score) for sightings in followed if sightings) > 70
+    pairs = [(a[0].face.eyes, b[0].face.eyes) for a, b in zip(searched, followed, strict=True) if a and b]
+    off = [np.linalg.norm(a.xy - b.xy, axis=1).max() / a.interocular_px for a, b in pairs]
+    assert np.mean(off) < 0.015
+    assert np.percentile(off, 95) < 0.04
+
+
+def test_a_face_that_moves_is_followed_with_its_box(astronaut: np.ndarray) -> None:
+    frames = [_shown(_moved(astronaut, 3.0 * n, 1.0 * n), n) for n in range(12)]
+    faces = [sightings[0].face for sightings in _watch(frames)]
+    assert [math.isnan(face.score) for face in faces] == [False] + [True] * 11
+    for face in faces:
+        assert face.box.iou(find_faces(frames[faces.index(face)].luma)[0].box) > 0.8
+
+
+def test_a_face_that_is_hidden_is_not_claimed_and_is_found_when_it_is_back(astronaut: np.ndarray) -> None:
+    box = find_faces(astronaut)[0].box
+    hidden = astronaut.copy()
+    left, top, right, bottom = (round(edge) for edge in box.xyxy)
+    hidden[top:bottom, left:right] = np.random.default_rng(0).integers(
+        0, 256, (bottom - top, right - left, 3), np.uint8
+    )
+    frames = [_shown(picture, n) for n, picture in enumerate([astronaut] * 3 + [hidden] * 3 + [astronaut] * 3)]
+    assert [len(sightings) for sightings in _watch(frames)] == [1, 1, 1, 0, 0, 0, 1, 1, 1]
+
+
+def test_a_jump_to_another_place_is_found_by_a_search(astronaut: np.ndarray) -> None:
+    frames = [_shown(astronaut, 0), _shown(astronaut, 1), _shown(_moved(astronaut, 150), 2)]
+    watcher = Watcher(Align())
+    centers = [watcher.find(frame)[0].face.box.center[0] for frame in frames]
+    assert centers[2] - centers[1] == pytest.approx(150, abs=8)
+
+
+def test_nothing_is_followed_into_a_new_scene(astronaut: np.ndarray) -> None:
+    watcher = Watcher(Align())
+    watcher.find(_shown(astronaut, 0))
+    assert math.isnan(watcher.find(_shown(astronaut, 1))[0].face.score)
+    assert not math.isnan(watcher.find(_shown(astronaut, 2), new_scene=True)[0].face.score)
+
+
+def test_the_detector_is_asked_again_when_the_time_is_up(astronaut: np.ndarray) -> None:
+    sightings = _watch([_shown(astronaut, n) for n in range(16)], follow_s=0.2)
+    detected = [n for n, (sighting,) in enumerate(sightings) if not math.isnan(sighting.face.score)]
+    assert detected == [0, 6, 12]
+
+
+def test_where_all_faces_are_wanted_a_second_one_is_found_at_the_next_check(astronaut: np.ndarray) -> None:
+    alone = np.hstack([astronaut, np.zeros_like(astronaut)])
+    both = np.hstack([astronaut, astronaut])
+    frames = [_shown(alone if n < 3 else both, n) for n in range(10)]
+    assert [len(s) for s in _watch(frames, faces="all", search="every", follow_s=0.2)] == [1] * 6 + [2] * 4
+
+
+def test_pictures_are_searched_one_by_one(astronaut: np.ndarray) -> None:
+    pictures = [replace(_shown(astronaut, n), pts=None, since_first_s=None) for n in range(3)]
+    assert not any(math.isnan(sightings[0].face.score) for sightings in _watch(pictures))
+
+
+def test_a_lost_face_is_searched_for_five_times_a_second(
+    astronaut: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    search = align.ladder.LadderDetector.detect
+
+    def counted(self: object, image: np.ndarray, how: object) -> object:
+        asked.append(image.size)
+        return search(self, image, how)
+
+    monkeypatch.setattr(align.ladder.LadderDetector, "detect", counted)
+    empty = np.full_like(astronaut, 90)
+    assert not any(_watch([_shown(empty, n) for n in range(31)]))
+    assert len(asked) == 6

@@ -1,0 +1,126 @@
+"""A long video is shared among workers: parts, tracks over their borders, scenes, and the same set for any engine."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import curate
+from curate import pipeline, video_parts
+from curate.cli import main
+from curate.scenes import is_cut, thumbnail
+from curate.sources import videos
+from tests.curate.small import snapshot
+from tests.videos import encode, shorten
+
+REGISTRY = """
+[long]
+source = { kind = "videos", path = "*.mp4" }
+align = { size = 64 }
+sample = { unchanged = false }
+dedup = { radius = 4 }
+split = { val = 0, test = 0 }
+"""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory, clips: Path, astronaut: np.ndarray) -> Path:
+    """A man who talks, 60 frames with a key frame each 10; and two stills, cut to one another at frame 30."""
+    import av
+
+    folder = tmp_path_factory.mktemp("long")
+    short = shorten(clips / "carphone_pristine.mp4", folder / "short.mkv", 60)
+    with av.open(str(short)) as container:
+        pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    encode(folder / "talk.mp4", pictures, gop=10)
+    face = astronaut[:256, 80:336]
+    encode(folder / "cut.mp4", [face] * 30 + [255 - np.rot90(face, 2)] * 30, gop=10)
+    (folder / "datasets.toml").write_text(REGISTRY)
+    return folder
+
+
+def _make(root: Path, out: Path, monkeypatch: pytest.MonkeyPatch, frames: int) -> Path:
+    monkeypatch.setattr(videos, "split_video", lambda path: video_parts.split_video(path, frames))
+    assert main(["run", "long", "--out", str(out), "--root", str(root), "--registry", str(root / "datasets.toml")]) == 0
+    return out
+
+
+@pytest.fixture
+def whole(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return _make(root, tmp_path / "whole", monkeypatch, 1000)
+
+
+@pytest.fixture
+def parted(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return _make(root, tmp_path / "parted", monkeypatch, 20)
+
+
+def test_parts_give_each_frame_once_and_tracks_run_over_their_borders(whole: Path, parted: Path) -> None:
+    assert len(list((whole / "parts").iterdir())) == 2
+    assert len(list((parted / "parts").iterdir())) >= 5
+    one, many = curate.read_manifest(whole), curate.read_manifest(parted)
+    same = ["face_id", "frame", "pts", "scene_cut", "crop", "track"]
+    one, many = (rows.sort_values("face_id").reset_index(drop=True)[same] for rows in (one, many))
+    assert one.equals(many)
+    talk = one[one["track"].notna() & one["face_id"].str[:12].eq(one["face_id"].str[:12].mode()[0])]
+    assert talk["track"].nunique() == 1
+    records = [curate.read_curation(out) for out in (whole, parted)]
+    assert (
+        records[0]["frames"]
+        == records[1]["frames"]
+        == {"decoded": 120, "sampled_out": 0, "near_identical": 0, "with_rows": 120}
+    )
+
+
+def test_a_change_of_scene_on_the_border_of_two_parts_is_seen(parted: Path) -> None:
+    rows = curate.read_manifest(parted)
+    cuts = rows[rows["scene_cut"].fillna(value=False)]
+    assert cuts["source"].tolist() == ["cut.mp4"]
+    assert cuts["frame"].tolist() == [30]
+
+
+def test_a_part_that_is_lost_is_made_again_and_the_others_stay(
+    parted: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = snapshot(parted)
+    part = sorted((parted / "parts").iterdir())[-2]
+    part.unlink()
+    crops = sorted((parted / "crops").rglob("*.png"))
+    stamps = {path: path.stat().st_mtime_ns for path in crops}
+    _make(root, parted, monkeypatch, 20)
+    assert snapshot(parted) == before
+    written = {path for path in crops if path.stat().st_mtime_ns != stamps[path]}
+    assert 10 <= len(written) <= 30
+
+
+def test_a_budget_of_a_track_is_kept_over_all_its_parts(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "datasets.toml").write_text(REGISTRY.replace("unchanged = false", "unchanged = false, novel = 5"))
+    monkeypatch.setattr(videos, "split_video", lambda path: video_parts.split_video(path, 20))
+    out = tmp_path / "novel"
+    assert (
+        main(["run", "long", "--out", str(out), "--root", str(root), "--registry", str(tmp_path / "datasets.toml")])
+        == 0
+    )
+    rows = curate.read_manifest(out)
+    chosen = rows[~rows["drop_reason"].isin(["redundant", "no_face"])]
+    assert chosen["track"].value_counts().max() == 5
+    assert rows["drop_reason"].eq("redundant").sum() > 40
+
+
+def test_where_the_time_went_is_recorded(whole: Path) -> None:
+    spent = json.loads((whole / "curation.json").read_text())["timings"]
+    assert {"decode", "compare", "find", "write", "hash"} <= spent["ingest_stages_s"].keys()
+    assert sum(spent["ingest_stages_s"].values()) <= spent["ingest_s"]
+    assert pipeline.STAGES.keys() <= {name.removesuffix("_s") for name in spent}
+
+
+def test_thumbnails_of_the_two_stills_differ(root: Path) -> None:
+    from curate.config import Sample
+    from curate.frames import VideoReader
+
+    with VideoReader(root / "cut.mp4", Sample(every=29)) as reader:
+        first, _, last = (thumbnail(frame.luma) for frame in reader)
+    assert is_cut(first, last)
