@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .errors import ModelError
 
 _MAX_INT_BYTES = 8
-_SPECIAL = 32_000  # the exponents from here on stand for infinities and for what is no number
+_MAX_EXPONENT = 960  # with a mantissa of 63 bits; dlib marks infinities by exponents from 32,000 on
 
 
 class Stream:
@@ -69,7 +69,7 @@ class Stream:
     def real(self) -> float:
         """Read one real number."""
         mantissa, exponent = self.integers(2)
-        if exponent >= _SPECIAL:
+        if exponent > _MAX_EXPONENT:
             raise self.wrong("a finite number", f"exponent {exponent}")
         return math.ldexp(mantissa, exponent)
 
@@ -79,10 +79,12 @@ class Stream:
 
     def as_reals(self, integers: NDArray[np.int64]) -> NDArray[np.float32]:
         """Turn mantissas and exponents, int64 [..., 2 * N], into float32 [..., N]."""
-        mantissas, exponents = integers[..., ::2], integers[..., 1::2]
-        if exponents.max(initial=0) >= _SPECIAL:
-            raise self.wrong("finite numbers before what stands", f"exponent {exponents.max()}")
-        return np.ldexp(mantissas.astype(np.float32), exponents.astype(np.int32))
+        exponents = integers[..., 1::2].clip(-_MAX_EXPONENT, _MAX_EXPONENT).astype(np.int32)
+        with np.errstate(over="ignore"):
+            found = np.ldexp(integers[..., ::2].astype(np.float32), exponents)
+        if not np.isfinite(found).all():
+            raise self.wrong("before it numbers that float32 can hold", "larger ones, or none")
+        return found
 
     def string(self) -> str:
         """Read one string."""

@@ -23,8 +23,8 @@ LANDMARKERS = {"dlib5": "dlib5", "dlib68": "dlib68", "fan": "fan"}
 ROUGH_PX = 160
 """The width to which a face is brought before its points are found, whatever its size in the picture."""
 
-FINE_PX = 320
-"""The same in the last pass: the points are whole pixels of it."""
+FINE_PX = 240
+"""The same in the last pass: on larger views eye lines get no better, below 190 pixels they get worse."""
 
 MARGIN = 0.25
 """What is shown around the box, in box widths, so that points beyond it can be found."""
@@ -144,7 +144,7 @@ def follow(image: NDArray[np.uint8], face: Face, landmarker: Landmarker) -> Face
 
 
 def _eyes(corners: NDArray[np.float64]) -> Eyes:
-    return Eyes.from_array(np.stack([corners[2:4].mean(axis=0), corners[0:2].mean(axis=0)]))
+    return Eyes.from_array((corners[[2, 0]] + corners[[3, 1]]) / 2)
 
 
 def _square(box: Box) -> Box:

@@ -13,6 +13,7 @@ from align import UsageError, console
 from . import pipeline
 from .config import Dedup, HashName
 from .engine import ENGINES
+from .export.command import export, export_parser
 from .job import Job
 from .manifest import read_curation
 from .registry import load_dataset, registry_tables
@@ -46,6 +47,7 @@ def make_parser() -> ArgumentParser:
         commands.add_subcommand(stage, parser_of_stage, help=(STAGES[stage].__doc__ or "").splitlines()[0])
     commands.add_subcommand("report", _set_parser(), help="write the HTML page of a set")
     commands.add_subcommand("status", _status_parser(), help="prove that a set, or a folder with splits, has no leak")
+    commands.add_subcommand("export", export_parser(), help="write the kept faces in a form that training code reads")
     listing = ArgumentParser()
     listing.add_argument("--registry", type=Path, help="a datasets.toml of your own")
     listing.add_argument("--json", action="store_true", help="print one JSON result instead of tables")
@@ -162,6 +164,7 @@ _COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "ingest": _ingest,
     "report": _report,
     "status": _status,
+    "export": export,
     "list": _list,
     **{stage: partial(_stage, stage) for stage in STAGES},
 }
@@ -213,6 +216,10 @@ def _show(record: Record, out: Path, *, as_json: bool) -> None:
         columns = ("label", "before", "kept", "shown")
         classes = [[row[name] for name in columns] for row in record["balance"]["classes"]]
         console.emit_table("Classes of the training part, faces and showings an epoch", columns, classes)
+    if record.get("balance", {}).get("units"):
+        units = [list(row.values()) for row in record["balance"]["units"]]
+        columns = tuple(record["balance"]["units"][0])
+        console.emit_table("Action units of the training part, faces and showings an epoch", columns, units)
     for note in record.get("split", {}).get("notes", ()):
         console.notice(f"note: {note}")
     for unit in record["units"]:

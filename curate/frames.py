@@ -135,7 +135,7 @@ class VideoReader:
                 if sampler.wants(index, since_first_s):
                     yield _to_frame(frame, index, since_first_s)
         except (av.FFmpegError, OSError) as error:
-            self.error = f"{self._name}: decoding broke off after {index + 1} frames ({_reason(error)})"
+            self.error = f"{self._name}: decoding broke off after {self.first_index + self.decoded} frames ({_reason(error)})"
             return
         if self._part is not None:
             self.error = self._missing_packets(self._part)

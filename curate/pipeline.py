@@ -112,7 +112,11 @@ def _record_ingest(job: Job, dataset: Dataset, records: list[UnitRecord], rows: 
         "frames": asdict(frames),
         "rows": count_rows(rows),
         "units": [_unit_summary(record) for record in records],
-        "timings": {"ingest_s": round(time.perf_counter() - started, 3), "ingest_stages_s": _stage_seconds(records)},
+        "timings": {
+            "ingest_s": round(time.perf_counter() - started, 3),
+            "ingest_stages_s": _stage_seconds(records),
+            "ingest_frames": sum(record.frames.decoded for record in records if record.seconds),
+        },
     }
     write_curation(job.out, record)
     return record

@@ -125,8 +125,8 @@ def _choices(keys: list[tuple[str, str]]) -> str:
             continue
         holder = next(t for t in _flatten(kind) if hasattr(t, "__dataclass_fields__"))
         kind = get_type_hints(holder, include_extras=True)[name]
-    number = ["an integer"] if any(t is int for t in _flatten(kind)) else []
-    values = number + [repr(v) for t in _flatten(kind) if getattr(t, "__origin__", None) is Literal for v in t.__args__]
+    plain = [word for t, word in ((int, "an integer"), (bool, "true or false")) if t in _flatten(kind)]
+    values = plain + [repr(v) for t in _flatten(kind) if getattr(t, "__origin__", None) is Literal for v in t.__args__]
     return ", ".join(values) or "the known values"
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from ..console import notice
 from ..detect import require_cpu
 from ..models import find_model
-from .dlib5 import ShapePredictor
+from .regression_trees import ShapePredictor
 
 LICENCE_NOTICE = (
     "dlib68: its points were learnt on iBUG 300-W, whose licence excludes commercial use; for that take dlib5"

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,10 +11,11 @@ from ..hub import serve_to_torch_hub
 from ..torch_backend import import_face_alignment
 
 WEIGHTS = "2DFAN4-11f355bf06.pth.tar"
+_ENLARGE = 2
 
 
 class Fan:
-    """FAN of face-alignment, which truncates points to whole pixels; of an enlarged face that is little."""
+    """FAN of face-alignment, which truncates points to whole pixels; so the view is enlarged for it."""
 
     scheme = "ibug68"
     colour = True
@@ -31,8 +33,11 @@ class Fan:
 
     def points(self, view: NDArray[np.uint8], box: Box) -> NDArray[np.float64]:
         """Find the points of the face in `box`; see `Landmarker.points`."""
-        found = self._network.get_landmarks_from_image(view, detected_faces=[list(box.xyxy)])
-        points: NDArray[np.float64] = np.asarray(found[0], dtype=np.float64)
+        larger = cv2.resize(view, None, fx=_ENLARGE, fy=_ENLARGE)
+        shift = (_ENLARGE - 1) / 2  # pixel centres stand at whole numbers
+        edges = [_ENLARGE * edge + shift for edge in box.xyxy]
+        found = self._network.get_landmarks_from_image(larger, detected_faces=[edges])
+        points: NDArray[np.float64] = (np.asarray(found[0], dtype=np.float64) - shift) / _ENLARGE
         return points
 
 

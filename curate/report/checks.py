@@ -1,28 +1,14 @@
-"""What must hold in a curated set, checked again from its files: counts reconcile, and no group is on two sides."""
+"""What must hold in a curated set, checked again from its files; its leaks are those of `curate.leaks`."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
+from ..leaks import Check, Level, check_leaks, crossing
 from ..outcome import FrameCounts
 from .tallies import ClassRow, frame_counts
-
-_LISTED = 20
-
-Level = Literal["ok", "skipped", "warning", "failed"]
-
-
-@dataclass(frozen=True)
-class Check:
-    """The outcome of one check in one sentence, with examples of what broke it."""
-
-    level: Level
-    text: str
-    details: tuple[str, ...] = ()
-    more: int = 0
-    topic: str = ""
+from .thumbnails import Crops
 
 
 def check_set(rows: pd.DataFrame, record: Mapping[str, Any], classes: Sequence[ClassRow]) -> list[Check]:
@@ -33,8 +19,11 @@ def check_set(rows: pd.DataFrame, record: Mapping[str, Any], classes: Sequence[C
         *_check_units(rows, record, units),
         _check_ids(rows),
         _check_representatives(rows),
-        *check_leaks(rows, (record.get("split") or {}).get("by", "subject")),
+        *check_leaks(rows, record),
         *_check_sides(rows),
+        *_check_folds(rows, record),
+        *_check_published(rows, record),
+        *_check_showings(rows),
         *_check_classes(record, classes),
         *_check_inputs(units),
     ]
@@ -82,7 +71,7 @@ def _name(unit: Mapping[str, Any]) -> str:
 
 
 def _listed(level: Level, text: str, names: Sequence[str], topic: str) -> Check:
-    return Check(level, text, tuple(names[:_LISTED]), max(len(names) - _LISTED, 0), topic)
+    return Check(level, text, tuple(names), topic)
 
 
 def _check_ids(rows: pd.DataFrame) -> Check:
@@ -112,45 +101,6 @@ def _check_representatives(rows: pd.DataFrame) -> Check:
     )
 
 
-def check_leaks(rows: pd.DataFrame, split_by: str = "subject") -> list[Check]:
-    """Check that no source, subject or duplicate group has rows on two sides; every row with a side counts.
-
-    Where the set was split by source, subjects may stand on two sides, and are not looked at.
-    """
-    sided = rows[rows["split"].notna()]
-    if sided.empty:
-        return [Check("skipped", "The set is not split: there is no leak to look for.", topic="split")]
-    keys = {
-        "source": (sided["source_id"].fillna(sided["source"]), sided["source"]),
-        "subject": (sided["subject"], sided["subject"]),
-        "duplicate group": (sided["duplicate_of"].fillna(sided["face_id"]),) * 2,
-    }
-    checks = [_check_leak(kind, key, name, sided["split"]) for kind, (key, name) in keys.items()]
-    if split_by == "source":
-        checks[1] = Check("skipped", "Split by source: subjects may stand on two sides.", topic="split")
-    return checks
-
-
-def _check_leak(kind: str, key: "pd.Series[Any]", name: "pd.Series[Any]", side: "pd.Series[Any]") -> Check:
-    sides = side.groupby(key).nunique()
-    if sides.empty:
-        return Check("skipped", f"No {kind} is named: leaks by {kind} were not looked for.", topic="split")
-    found = sides[sides > 1].index
-    if found.empty:
-        return Check("ok", f"No {kind} stands on two sides (of {len(sides):,}).", topic="split")
-    details = []
-    for leak in sorted(found)[:_LISTED]:
-        rows = key.eq(leak).fillna(value=False)
-        counts = side[rows].value_counts().sort_index()
-        details.append(
-            f"{name[rows].iloc[0]}: " + ", ".join(f"{count:,} in {where}" for where, count in counts.items())
-        )
-    verb = "stands" if len(found) == 1 else "stand"
-    plural = kind if len(found) == 1 else f"{kind}s"
-    text = f"Leak: {len(found):,} {plural} {verb} on two sides."
-    return Check("failed", text, tuple(details), max(len(found) - _LISTED, 0), "split")
-
-
 def _check_sides(rows: pd.DataFrame) -> Iterator[Check]:
     """Check that a split set leaves no kept row without a side."""
     kept = rows[rows["drop_reason"].isna()]
@@ -160,12 +110,64 @@ def _check_sides(rows: pd.DataFrame) -> Iterator[Check]:
         yield Check("failed", text, topic="split")
 
 
+def _check_folds(rows: pd.DataFrame, record: Mapping[str, Any]) -> Iterator[Check]:
+    """Check that the test part is the chosen fold, and that no group is in two folds."""
+    split = record.get("split") or {}
+    if "folds" not in split:
+        return
+    kept = rows[rows["drop_reason"].isna()]
+    test, chosen = kept["split"].eq("test"), kept["fold"].eq(split["fold"])
+    odd = kept.loc[test.fillna(value=False) != chosen.fillna(value=False), "face_id"]
+    if len(odd):
+        text = f"{len(odd):,} faces of fold {split['fold']} are not in test, or in test but of another fold."
+        yield _listed("failed", text, odd.astype(str).tolist(), "split")
+    by_fold = rows.assign(split=rows["fold"].map(lambda fold: f"fold {fold}", na_action="ignore"))
+    for kind in ("source", "subject") if split.get("by") == "subject" else ("source",):
+        found = crossing(by_fold, kind)
+        if found.leaks:
+            text = f"Leak: {len(found.leaks):,} of {found.total:,} {kind}s stand in two folds."
+            yield _listed("failed", text, [str(leak) for leak in found.leaks], "split")
+
+
+def _check_published(rows: pd.DataFrame, record: Mapping[str, Any]) -> Iterator[Check]:
+    """Check that published parts are as published, where they were to be kept."""
+    config = ((record.get("config") or {}).get("split")) or {}
+    published = rows[rows["published_split"].notna() & rows["split"].notna()]
+    if published.empty:
+        return
+    moved = published.loc[published["split"] != published["published_split"], "face_id"]
+    if moved.empty:
+        yield Check("ok", f"Each of {len(published):,} faces is in its published part.", topic="split")
+        return
+    asked = config.get("published") == "ignore" or config.get("folds") is not None
+    text = f"{len(moved):,} of {len(published):,} faces are not in their published part"
+    names = moved.astype(str).tolist()
+    if asked:
+        yield Check("warning", f"{text}, as the configuration asks.", topic="split")
+    else:
+        yield _listed("failed", f"{text}; run eyeline-curate split again.", names, "split")
+
+
+def _check_showings(rows: pd.DataFrame) -> Iterator[Check]:
+    """Check that balancing left validation and test as they are: each kept face is shown once."""
+    kept = rows[rows["drop_reason"].isna() & rows["split"].isin(["val", "test"])]
+    if kept["repeat"].isna().all():
+        return
+    odd = kept.loc[~kept["repeat"].eq(1).fillna(value=False), "face_id"]
+    if len(odd):
+        text = f"{len(odd):,} faces of val and test are not shown exactly once."
+        yield _listed("failed", text, odd.astype(str).tolist(), "split")
+    else:
+        yield Check("ok", f"Each of {len(kept):,} faces of val and test is shown once.", topic="split")
+
+
 def _check_classes(record: Mapping[str, Any], classes: Sequence[ClassRow]) -> Iterator[Check]:
     """Check that no class is empty, and that what balancing recorded is what the manifest holds."""
-    empty = [str(row.label) for row in classes if row.label is not None and row.kept == 0]
+    labelled = [row for row in classes if row.label is not None]
+    empty = [str(row.label) for row in labelled if row.kept == 0]
     if empty:
         verb = "has" if len(empty) == 1 else "have"
-        text = f"{len(empty):,} of {len(classes):,} classes {verb} no kept face."
+        text = f"{len(empty):,} of {len(labelled):,} classes {verb} no kept face."
         yield _listed("warning", text, empty, "classes")
     recorded = {str(item.get("label")): item for item in (record.get("balance") or {}).get("classes") or []}
     stale = [
@@ -188,3 +190,15 @@ def _check_inputs(units: Sequence[Mapping[str, Any]]) -> Iterator[Check]:
         )
     elif units:
         yield Check("ok", f"All {len(units):,} work units were read to their end.", topic="inputs")
+
+
+def check_crops(rows: pd.DataFrame, crops: Crops) -> Check:
+    """Check that every crop that the manifest names is a file, and every kept row names one."""
+    named = rows["crop"].dropna().astype(str).tolist()
+    missing = crops.missing(named)
+    if missing:
+        return _listed("failed", f"{len(missing):,} of {len(named):,} crop files are missing.", missing, "crops")
+    bare = int((rows["crop"].isna() & rows["drop_reason"].isna()).sum())
+    if bare:
+        return Check("warning", f"{bare:,} kept faces have no crop.", topic="crops")
+    return Check("ok", f"Each of {len(named):,} crops is a file.", topic="crops")

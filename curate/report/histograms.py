@@ -9,22 +9,34 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from .text import many
+
 WIDTH, HEIGHT = 320, 148  # of the drawing; its units are CSS pixels where it is shown at its own size
-_LEFT, _RIGHT, _TOP, _BASE = 8, 312, 20, 122
+LEFT, RIGHT = 8, 312
+_TOP, _BASE = 20, 122
 _BINS = 40
-_TAIL = 99.5  # percentile above which values share the last bin
+_TAIL = 99.5  # percentile above which values share the last bin, where the greatest is far beyond it
+_FAR = 1.2
 
 Floats = npt.NDArray[np.float64]
+Measure = tuple[str, str, tuple[str, ...]]
 
-_MEASURES = (
+MEASURES: Sequence[Measure] = (
     ("sharpness", "Sharpness", ("sharpness",)),
     ("brightness", "Brightness", ("brightness",)),
     ("contrast", "Contrast", ("contrast",)),
     ("interocular_px", "Distance between the eyes, px", ("interocular", "interocular_px")),
+    ("box_w", "Width of the face in the source, px", ()),
+    ("yaw_deg", "Yaw of the head, degrees", ("yaw_deg",)),
     ("roll_deg", "Roll before aligning, degrees", ("roll", "roll_deg")),
-    ("valence", "Valence", ()),
-    ("arousal", "Arousal", ()),
+    ("score", "Score of the detector", ()),
 )
+"""Column, title, and what the gates call it."""
+
+AFFECT: Sequence[Measure] = (("valence", "Valence", ()), ("arousal", "Arousal", ()))
+"""Labels that are numbers, likewise."""
+
+_BOTH_WAYS = ("yaw_deg",)  # a gate on the size of the angle
 
 
 @dataclass(frozen=True)
@@ -57,14 +69,19 @@ class Histogram:
     summary: str
 
 
-def measure_histograms(rows: pd.DataFrame, gates: Mapping[str, Any]) -> list[Histogram]:
+def measure_histograms(
+    rows: pd.DataFrame, gates: Mapping[str, Any], measures: Sequence[Measure] = MEASURES
+) -> list[Histogram]:
     """Draw the measures that the rows have, all faces behind those kept, with the gates as marks."""
     kept = rows["drop_reason"].isna().to_numpy(dtype=bool)
     drawn = []
-    for column, title, names in _MEASURES:
+    for column, title, names in measures:
         values = rows[column].to_numpy(dtype=np.float64, na_value=np.nan)
-        limits = [gates.get(f"{side}_{name}") for name in names for side in ("min", "max")]
-        figure = histogram(title, values, kept, [(x, "gate") for x in limits if is_number(x)])
+        set_gates = [gates.get(f"{side}_{name}") for name in names for side in ("min", "max")]
+        limits = [float(x) for x in set_gates if is_number(x)]
+        if column in _BOTH_WAYS:
+            limits += [-x for x in limits]
+        figure = histogram(title, values, kept, [(x, "gate") for x in limits])
         drawn.extend([figure] if figure else [])
     return drawn
 
@@ -75,7 +92,11 @@ def is_number(limit: object) -> TypeGuard[float]:
 
 
 def histogram(
-    title: str, values: Floats, kept: npt.NDArray[np.bool_] | None, limits: Sequence[tuple[float, str]]
+    title: str,
+    values: Floats,
+    kept: npt.NDArray[np.bool_] | None = None,
+    limits: Sequence[tuple[float, str]] = (),
+    of: str = "face",
 ) -> Histogram | None:
     """Bin `values` and, over the same bins, those that were kept; None where there is no finite value.
 
@@ -84,6 +105,7 @@ def histogram(
         values: float64 [N]; NaN where it was not measured.
         kept: bool [N], or None where keeping is not the point.
         limits: Places to mark, in the values' unit, each with its name.
+        of: What has the values.
     """
     finite = np.isfinite(values)
     chosen = values[finite & kept] if kept is not None else values[:0]
@@ -91,21 +113,23 @@ def histogram(
     if not len(values):
         return None
     low = min([float(values.min()), *(place for place, _ in limits)])
-    high = max([float(np.percentile(values, _TAIL)), *(place for place, _ in limits)])
+    most, tail = float(values.max()), float(np.percentile(values, _TAIL))
+    far = most - low > _FAR * (tail - low)
+    high = max([tail if far else most, *(place for place, _ in limits)])
     if high - low < 1e-6 * max(abs(low), abs(high), 1e-3):
         low, high = low - 0.5, high + 0.5
     edges = np.linspace(low, high, _BINS + 1)
     tallest = int(np.histogram(np.clip(values, low, high), edges)[0].max())
     everything, inside = (_bars(np.clip(part, low, high), edges, tallest) for part in (values, chosen))
-    marks = [Mark(_place(place, low, high), f"{name} {place:g}") for place, name in sorted(set(limits))]
-    ticks = [Mark(_place(tick, low, high), f"{tick:g}") for tick in nice_ticks(low, high)]
-    words = _summary(values, None if kept is None else len(chosen), high)
+    marks = [Mark(place_on(place, low, high), f"{name} {place:g}") for place, name in sorted(set(limits))]
+    ticks = [Mark(place_on(tick, low, high), f"{tick:g}") for tick in nice_ticks(low, high)]
+    words = _summary(values, of, None if kept is None else len(chosen), high)
     return Histogram(title, everything, inside, ticks, marks, words)
 
 
-def _summary(values: Floats, kept: int | None, high: float) -> str:
+def _summary(values: Floats, of: str, kept: int | None, high: float) -> str:
     above = int((values > high).sum())
-    summary = f"{len(values):,} faces" + ("" if kept is None else f", {kept:,} kept")
+    summary = many(len(values), of) + ("" if kept is None else f", {kept:,} kept")
     summary += f"; median {float(np.median(values)):.4g}, "
     summary += f"range {float(values.min()):.4g} to {float(values.max()):.4g}"
     return summary + (f"; {above:,} above {high:.4g} in the last bar" if above else "")
@@ -121,16 +145,17 @@ def nice_ticks(low: float, high: float, about: int = 5) -> list[float]:
     return [round(step * i, 12) + 0.0 for i in range(first, last + 1)]
 
 
-def _place(value: float, low: float, high: float) -> float:
-    return round(_LEFT + (_RIGHT - _LEFT) * (value - low) / (high - low), 2)
+def place_on(value: float, low: float, high: float) -> float:
+    """Give where a value stands on the horizontal axis from `low` to `high`, in the drawing's units."""
+    return round(LEFT + (RIGHT - LEFT) * (value - low) / (high - low), 2)
 
 
 def _bars(values: Floats, edges: Floats, tallest: int) -> list[Bar]:
     """Turn counts into rectangles on the base line, leaving out empty bins; a count of 1 stays visible."""
-    width = (_RIGHT - _LEFT) / _BINS
+    width = (RIGHT - LEFT) / _BINS
     bars = []
     for place, count in enumerate(np.histogram(values, edges)[0].tolist()):
         if count:
             height = round(max(count / tallest * (_BASE - _TOP), 1.0), 1)
-            bars.append(Bar(round(_LEFT + place * width, 2), round(width - 0.6, 2), round(_BASE - height, 1), height))
+            bars.append(Bar(round(LEFT + place * width, 2), round(width - 0.6, 2), round(_BASE - height, 1), height))
     return bars

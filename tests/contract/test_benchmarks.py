@@ -53,7 +53,7 @@ def test_an_unknown_benchmark_and_an_unknown_option_exit_with_2(capsys: pytest.C
 
 def test_without_photos_a_benchmark_ends_with_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EYELINE_TEST_DATA", str(tmp_path))
-    with pytest.raises(SystemExit, match=r"expected photos at .*index\.csv \(not found\); set EYELINE_TEST_DATA"):
+    with pytest.raises(SystemExit, match=r"expected photos in .*faces \(not found\); set EYELINE_TEST_DATA"):
         main(["eyes"])
 
 

@@ -65,6 +65,9 @@ class Page(HTMLParser):
         """Give the cells of the rows that start with `name`."""
         return [[cell.strip() for cell in row] for row in self.rows if row and row[0].strip().startswith(name)]
 
+    def sections(self):
+        return {value for tag, name, value in self.attributes if (tag, name) == ("section", "id")}
+
     def failed(self):
         return sorted({item for item in self.items if item.startswith("✗ Failed")})
 

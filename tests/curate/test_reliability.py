@@ -211,11 +211,11 @@ def test_two_hundred_damaged_files_are_each_recorded_and_none_stops_the_run(
 
 @pytest.fixture
 def full_disk(tmp_path: Path):
-    """A file system of one megabyte."""
+    """A file system of 200 kB."""
     place = tmp_path / "full"
     place.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(place)], capture_output=True, check=False
     )
     if mounted.returncode:
         pytest.skip("mounting needs rights that are not there")

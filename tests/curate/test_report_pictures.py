@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from curate.manifest import schema, to_pandas, write_curation, write_manifest
-from curate.report.page import percent, plain
-from curate.report.sheets import diameter_bits, evenly, hamming, hash_matrix
+from curate.report.hashes import diameter_bits, hamming, hash_matrix
+from curate.report.sheets import evenly
+from curate.report.text import percent, plain
 from curate.report.thumbnails import shrink
 from tests.curate.report_sets import face, make_set, picture, record_of, report
 
@@ -24,7 +25,9 @@ def test_missing_and_broken_crops_are_counted_and_shown_as_such(tmp_path, rows):
     page = report(tmp_path)
     assert any("1 of 56 crop files are missing" in item and rows[40]["crop"] in item for item in page.failed())
     assert "2 of the crops to be shown on this page could not be read" in page.text
-    assert sum("no picture" in tile for tile in page.tiles) == 2
+    assert {name for tile in page.tiles if "no picture" in tile for name in tile.split() if "clip" in name} == {
+        "clip_4.mp4"
+    }
 
 
 def test_a_crop_outside_the_set_is_not_read(tmp_path, rows):
@@ -53,11 +56,11 @@ def test_duplicates_stand_beside_their_representative_with_the_distance(tmp_path
 
 def test_label_conflicts_show_both_faces(tmp_path, rows):
     record = record_of(rows)
-    record["dedup"]["conflicts"] = [["f000030", "f000031", 12], ["f000032", "gone", 7]]
+    record["dedup"]["conflicts"] = [["f000030", "f000032", 12], ["f000032", "gone", 7]]
     page = report(make_set(tmp_path, rows, record))
     assert "2 of 2 shown" in page.text[page.text.index("at most one of the two is right") :]
-    pairs = [tile for tile in page.tiles if tile.strip().startswith("12 bits apart")]
-    assert [("sad" in tile, "happy" in tile) for tile in pairs] == [(True, False), (True, False)]
+    pairs = [tile.split() for tile in page.tiles if "12 bits apart" in tile]
+    assert [words[0] for words in pairs] == ["sad", "happy"]
 
 
 def test_constant_and_missing_measures_are_drawn_or_left_out(tmp_path, rows):
@@ -97,14 +100,14 @@ def test_twenty_thousand_rows_make_a_light_page_soon(tmp_path):
     assert "48 of 1,4" in page.text
     assert "24 of 5,000 shown" in page.text
     assert "24 of 3,000 shown" in page.text
-    assert "and 1,960 more" in page.text
+    assert page.row("1,960 more sources")[0][2] == "19,600"
     assert not page.failed()
 
 
 def test_many_classes_share_the_room(tmp_path):
     rows = [face(n, label=f"class {n:03d}", split="train") for n in range(300)]
     page = report(make_set(tmp_path, rows, record_of(rows, labels=[])))
-    assert "and 228 more classes" in page.text
+    assert "and 234 more classes" in page.text
     assert "and 200 more classes" in page.text
 
 
