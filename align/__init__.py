@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .detect import DETECTORS, Detector, open_detector
     from .embed import EMBEDDERS, Embedder, cut_chip, open_embedder
     from .embedders.dlib_network import DlibFaceResNet
-    from .encode import write_image
+    from .encoding import encode, write_image
     from .eyeline import AlignmentRefusedError
     from .find import Choice, choose_faces, find_faces
     from .image import image_suffixes, load_image
@@ -54,7 +54,8 @@ _LAZY = {
     "cut_chip": "embed",
     "open_embedder": "embed",
     "DlibFaceResNet": "embedders.dlib_network",
-    "write_image": "encode",
+    "encode": "encoding",
+    "write_image": "encoding",
     "AlignmentRefusedError": "eyeline",
     "Choice": "find",
     "choose_faces": "find",
@@ -117,6 +118,7 @@ __all__ = [
     "compiled",
     "cut_chip",
     "die_with_parent",
+    "encode",
     "find_faces",
     "find_model",
     "follow",

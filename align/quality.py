@@ -39,8 +39,8 @@ def measure(crop: NDArray[np.uint8]) -> Quality:
         luma, (CANONICAL_PX, CANONICAL_PX), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     )
     mean, deviation = cv2.meanStdDev(small)
-    sharpness = cv2.Laplacian(small, cv2.CV_64F).var()
-    return Quality(float(sharpness), float(mean[0, 0]), float(deviation[0, 0]))
+    roughness = float(cv2.meanStdDev(cv2.Laplacian(small, cv2.CV_64F))[1][0, 0])
+    return Quality(roughness**2, float(mean[0, 0]), float(deviation[0, 0]))
 
 
 def canonical_crop(image: NDArray[np.uint8], face: Face) -> NDArray[np.uint8]:

@@ -51,6 +51,9 @@ LOST_S = 0.2
 
 _ROUNDING_S = 1e-6
 
+UNSEEN_CHECKS = 3
+"""A face that still looks as it did, but that the detector does not see, is believed for so many checks."""
+
 WHOLE_EVERY = 10
 """Of so many checks one searches the whole frame; the others ask the detector about the face's surroundings alone."""
 
@@ -102,12 +105,9 @@ class Watcher:
                 return self._remember([sight(frame, face) for face in back], now)
         if self._is_lost:
             return [] if 0 <= now - self._searched_s < LOST_S - _ROUNDING_S else self._searched(frame, now)
-        if self._last and not self._is_due(now, self._searched_s, WHOLE_EVERY):
-            is_checked = self._is_due(now, self._checked_s, 1)
-            if sightings := self._followed(frame, is_checked=is_checked):
-                self._checked_s = now if is_checked else self._checked_s
-                self._last = [sighting.face for sighting in sightings]
-                return sightings
+        is_over = self._is_due(now, self._searched_s, WHOLE_EVERY)
+        if self._last and not is_over and (sightings := self._followed(frame, now)):
+            return sightings
         return self._searched(frame, now)
 
     def _searched(self, frame: Frame, now: float | None) -> list[Sighting]:
@@ -125,20 +125,30 @@ class Watcher:
     def _seen(self, frame: Frame) -> NDArray[np.uint8]:
         return frame.rgb() if self._colour else frame.luma
 
-    def _followed(self, frame: Frame, *, is_checked: bool) -> list[Sighting]:
+    def _followed(self, frame: Frame, now: float) -> list[Sighting]:
         """Follow each face, or look for it where it was; [] where one of them is lost."""
-        seen = self._seen(frame)
+        is_due = self._is_due(now, self._checked_s, 1)
         sightings = []
         for number, (before, then) in enumerate(zip(self._last, self._detected_as, strict=True)):
-            sighting = None if is_checked else sight(frame, follow(seen, before, self._landmarker))
-            if sighting is None or not _holds(before, sighting, then):
-                found = self._nearby(seen, before)
-                sighting = None if found is None else sight(frame, found)
-                if sighting is None or sighting.canonical is None:
+            sighting = self._holding(frame, before, then)
+            if sighting is None or is_due:
+                found = self._nearby(self._seen(frame), before)
+                checked = None if found is None else sight(frame, found)
+                if checked is not None and checked.canonical is not None:
+                    sighting, self._detected_as[number], self._checked_s = checked, _patch(checked.canonical), now
+                elif sighting is None or self._is_due(now, self._checked_s, UNSEEN_CHECKS):
                     return []
-                self._detected_as[number] = _patch(sighting.canonical)
             sightings.append(sighting)
+        self._last = [sighting.face for sighting in sightings]
         return sightings
+
+    def _holding(self, frame: Frame, before: Face, detected_as: NDArray[np.float32]) -> Sighting | None:
+        """Follow a face; None where it is not near where it was, of its size, or as it was when it was detected."""
+        now = sight(frame, follow(self._seen(frame), before, self._landmarker))
+        if now.canonical is None or not _moved_little(before.box, now.face.box):
+            return None
+        likeness = float((_patch(now.canonical) * detected_as).sum())
+        return now if likeness >= MIN_LIKENESS else None
 
     def _nearby(self, seen: NDArray[np.uint8], before: Face) -> Face | None:
         """Ask the detector about the region around a face, brought to the size that it needs."""
@@ -166,13 +176,6 @@ def sight(frame: Frame, face: Face) -> Sighting:
         return Sighting(face, canonical_crop(frame.rgb(), face))
     except AlignmentRefusedError:
         return Sighting(face, None)
-
-
-def _holds(before: Face, now: Sighting, detected_as: NDArray[np.float32]) -> bool:
-    """Whether a face that was followed is near where it was, of its size, and looks as it did when it was detected."""
-    if now.canonical is None or not _moved_little(before.box, now.face.box):
-        return False
-    return float((_patch(now.canonical) * detected_as).sum()) >= MIN_LIKENESS
 
 
 def _patch(canonical: NDArray[np.uint8]) -> NDArray[np.float32]:

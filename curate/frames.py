@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -123,7 +124,7 @@ class VideoReader:
         stream.codec_context.thread_count = int(os.environ.get("OMP_NUM_THREADS", "0"))  # workers share the cores
         first_s, before_s = self._times(stream)
         sampler = Sampler(self._sample, before_s)
-        end_s = None
+        end_s, reformatter = None, VideoReformatter()
         try:
             for frame in self._frames(self._container, stream):
                 index = self.first_index + self.decoded
@@ -133,9 +134,11 @@ class VideoReader:
                     end_s = frame.time
                 since_first_s = None if frame.time is None or first_s is None else frame.time - first_s
                 if sampler.wants(index, since_first_s):
-                    yield _to_frame(frame, index, since_first_s)
+                    yield _to_frame(frame, index, since_first_s, reformatter)
         except (av.FFmpegError, OSError) as error:
-            self.error = f"{self._name}: decoding broke off after {self.first_index + self.decoded} frames ({_reason(error)})"
+            self.error = (
+                f"{self._name}: decoding broke off after {self.first_index + self.decoded} frames ({_reason(error)})"
+            )
             return
         if self._part is not None:
             self.error = self._missing_packets(self._part)
@@ -208,12 +211,14 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
 
 
-def _to_frame(frame: VideoFrame, index: int, since_first_s: float | None) -> Frame:
+def _to_frame(frame: VideoFrame, index: int, since_first_s: float | None, reformatter: VideoReformatter) -> Frame:
     turns = round(frame.rotation / 90)  # counterclockwise, as numpy turns
 
     @cache
     def rgb() -> NDArray[np.uint8]:
-        return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))
+        # one reformatter for all frames, and one thread: starting either costs five times the conversion
+        picture = reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
+        return np.ascontiguousarray(np.rot90(picture, turns))
 
     luma = np.ascontiguousarray(np.rot90(_luma(frame), turns))
     return Frame(index, frame.pts, frame.time_base, luma, rgb, since_first_s)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from align import EyelineError, write_image
+from align import EyelineError, encode
 
 from . import hashing
 from .clock import Clock
@@ -152,7 +152,8 @@ class _ItemIngest:
         self._item = item
         self._dataset = dataset
         self._name = name
-        self._out = out
+        self._folder = out / "crops" / item.source_id
+        self._folder.mkdir(parents=True, exist_ok=True)
         self._clock = clock
         self._gate = ChangeGate(dataset.sample.unchanged_levels)
         self._looker = Looker(dataset.align, item.source_id, item.box, item.background)
@@ -241,8 +242,10 @@ class _ItemIngest:
         if reason is None and self._dataset.labels and row.get("label") is None:
             reason = str(DropReason.UNLABELLED)
         row |= {**asdict(found.quality), "drop_reason": reason}
-        row["crop"] = f"crops/{self._item.source_id}/{row['face_id']}.{self._dataset.align.format}"
-        write_image(self._out / row["crop"], found.image)
+        spec = self._dataset.align
+        row["crop"] = f"crops/{self._item.source_id}/{row['face_id']}.{spec.format}"
+        # not by way of another name: until its part is written, nobody reads the crop
+        self._folder.joinpath(row["crop"].rpartition("/")[2]).write_bytes(encode(found.image, f".{spec.format}"))
         self._pending.append((row, found.image))
         return row
 

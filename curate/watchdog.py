@@ -1,7 +1,6 @@
 """Ends a worker that hangs: a decoder that loops for ever would hold up the whole run."""
 
 import faulthandler
-import sys
 import time
 
 _REARM_S = 1.0
@@ -23,7 +22,7 @@ class Watchdog:
         now = time.monotonic()
         if self._patience_s is not None and now - self._armed_at > min(_REARM_S, self._patience_s / 4):
             self._armed_at = now
-            faulthandler.dump_traceback_later(self._patience_s, exit=True, file=sys.__stderr__)
+            faulthandler.dump_traceback_later(self._patience_s, exit=True, file=2)
 
     def rest(self) -> None:
         """Stop watching: the work is done."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..crop import CropSpec, align_face, require_five
 from ..detect import Detector, open_detector
-from ..encode import write_image
+from ..encoding import write_image
 from ..errors import EyelineError, ImageError
 from ..eyeline import AlignmentRefusedError
 from ..face import Face

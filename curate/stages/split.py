@@ -76,8 +76,8 @@ def assign_splits(rows: pd.DataFrame, dataset: Dataset, out: Path) -> tuple[pd.D
 def split_groups(rows: pd.DataFrame, dataset: Dataset, near: Pairs | None = None) -> NDArray[np.int64]:
     """Number the groups that must stay on one side: int64 [N], one a row.
 
-    Rows belong together that share a source, a picture, a person (unless `split.by` is `source`), a representative, or a near
-    pair of two labels. Dropped duplicates count: through them two sources can show the same moment.
+    Rows belong together that share a source, a picture, a person (unless `split.by` is `source`), a representative,
+    or a near pair of two labels. Dropped duplicates count: through them two sources can show the same moment.
 
     Args:
         rows: The manifest.
