@@ -50,14 +50,14 @@ def test_under_a_cap_only_rows_go_whose_units_all_have_enough(values, cap):
 
 def test_rare_units_choose_first_and_rows_without_a_full_unit_are_preferred():
     values = np.zeros((93, 3))
-    values[:40, 0] = 1
-    values[35:90, 1] = 1
+    values[:60, 0] = 1
+    values[10:90, 1] = 1
     values[88:93, 2] = 1  # two of them with the second unit
     values[90:93, 0] = 1
     for seed in range(5):
         found = balance.balance_units(values, Balance(cap=10, seed=seed))
         assert sums(values, found.repeat).tolist() == [10, 10, 5]
-    values[40:88, 0] = 1  # now the second unit has no row without the first, which chooses after it
+    values[60:88, 0] = 1  # now the second unit has no row without the first, which chooses after it
     assert sums(values, balance.balance_units(values, Balance(cap=10)).repeat).tolist() == [11, 10, 5]
 
 

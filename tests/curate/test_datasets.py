@@ -10,9 +10,9 @@ from PIL import Image
 import curate
 from align import Box, UsageError
 from curate.cli import main
-from curate.pipeline import _require_known_labels
 from curate.registry import load_dataset, registry_tables
 from curate.sources import Item, list_units
+from curate.units import require_known_labels
 from tests.curate.source_kinds import picture
 from tests.videos import shorten
 
@@ -25,7 +25,7 @@ def items_of(name: str, root: Path) -> dict[str, Item]:
     """The items of an entry by source; its labels are in its vocabulary."""
     dataset = load_dataset(name)
     units = list(list_units(dataset, root, root / "out"))
-    _require_known_labels(units, dataset)
+    require_known_labels(units, dataset)
     return {item.source: item for unit in units for item in unit.items}
 
 

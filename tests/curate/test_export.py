@@ -217,7 +217,7 @@ export_set(Export(pathlib.Path({str(out)!r}), "webdataset", pathlib.Path({str(tm
     process.wait()
     assert not (tmp_path / "x").exists()
     (left,) = tmp_path.glob(".*.eyeline-export")
-    (left / "from-before").mkdir()
+    (left / "from-before").write_text("half a file")
     export_set(Export(out, "webdataset", tmp_path / "x"))
     export_set(Export(out, "webdataset", tmp_path / "y"))
     assert files_of(tmp_path / "x") == files_of(tmp_path / "y")
