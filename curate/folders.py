@@ -64,6 +64,7 @@ class Pictures:
         items: N pictures.
         digest: object [N], of the decoded pixels: two that are equal are copies, whatever their format.
         h: uint64 [N, words], 0 where the picture is flat.
+        mirrored: Likewise, of their mirror images.
         flat: bool [N]: nearly one grey, so that the hash says nothing.
         unreadable: One sentence for each file that cannot be read.
     """
@@ -71,6 +72,7 @@ class Pictures:
     items: Sequence[Picture]
     digest: NDArray[np.object_]
     h: hashing.Words
+    mirrored: hashing.Words
     flat: NDArray[np.bool_]
     unreadable: tuple[str, ...] = field(default=())
 
@@ -120,7 +122,8 @@ def hash_pictures(pictures: Sequence[Picture], algorithm: str, bits: int, progre
     return Pictures(
         [picture for picture, _ in good],
         np.array([*(one.digest for _, one in good), None], object)[:-1],
-        np.stack([one.h for _, one in good]) if good else np.zeros((0, bits // 64), np.uint64),
+        np.array([one.h for _, one in good], np.uint64).reshape(-1, bits // 64),
+        np.array([one.mirrored for _, one in good], np.uint64).reshape(-1, bits // 64),
         np.array([one.flat for _, one in good], np.bool_),
         tuple(one.error for one in read if one.error is not None),
     )
@@ -132,6 +135,7 @@ class _Read:
 
     digest: bytes = b""
     h: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
+    mirrored: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
     flat: bool = False
     error: str | None = None
 
@@ -151,8 +155,9 @@ def _read_chunk(pictures: Sequence[Picture], algorithm: str, bits: int) -> list[
         small.append(_reduced(image))
     good = [one for one in done if one.error is None]
     hashes, flat = hashing.ALGORITHMS[algorithm](small, bits), hashing.is_flat(small)
-    for one, h, is_flat in zip(good, hashes, flat, strict=True):
-        one.h, one.flat = h, bool(is_flat)
+    mirrored = hashing.ALGORITHMS[algorithm]([np.ascontiguousarray(image[:, ::-1]) for image in small], bits)
+    for one, h, mirror, is_flat in zip(good, hashes, mirrored, flat, strict=True):
+        one.h, one.mirrored, one.flat = h, mirror, bool(is_flat)
     return done
 
 

@@ -15,16 +15,19 @@ from align import EyelineError, encode
 from . import hashing
 from .clock import Clock
 from .config import Dataset
-from .frames import Frame
+from .frames import Frame, Reader
 from .look import Cut, Looker
 from .manifest import write_part
 from .outcome import DropReason, FrameCounts
-from .scenes import is_cut, thumbnail
+from .scenes import SceneWatch, thumbnail
 from .sources import Item, Unit, open_item
 from .unchanged import ChangeGate
 from .watchdog import Watchdog
 
 Row = dict[str, Any]
+
+_END_SLACK_S = 5.0
+"""The last frame that was sampled stands before the end of its video."""
 
 HASH_BATCH = 256
 """Crops that are hashed together."""
@@ -148,7 +151,8 @@ class _ItemIngest:
     def __init__(self, item: Item, dataset: Dataset, name: str, out: Path, clock: Clock) -> None:
         self.counts = FrameCounts()
         self.error: str | None = None
-        self.edges: list[NDArray[np.float32]] = []
+        self._scenes = SceneWatch()
+        self._end_s: float | None = None
         self._item = item
         self._dataset = dataset
         self._name = name
@@ -177,8 +181,9 @@ class _ItemIngest:
             for frame in reader:
                 watchdog.beat()
                 self._clock.lap("decode")
+                self._end_s = frame.since_first_s
                 small = thumbnail(frame.luma)
-                new_scene = frame.pts is not None and self._is_new_scene(small)
+                new_scene = frame.pts is not None and self._scenes.is_new(small)
                 labels = self._item.labels.at(frame.index, frame.since_first_s)
                 if not new_scene and labels == last_labels and self._gate.is_unchanged(frame.luma, small):
                     near_identical += 1
@@ -193,7 +198,7 @@ class _ItemIngest:
                 self._hash(at_least=HASH_BATCH)
             self._clock.lap("decode")
         self._hash(at_least=1)
-        self.error = self.error or reader.error
+        self.error = self.error or reader.error or self._labels_beyond(reader)
         broken = int(reader.error is not None)
         if reader.error is not None:  # the frame at which reading broke off gets a row, too
             index = reader.first_index + reader.decoded
@@ -207,11 +212,25 @@ class _ItemIngest:
         )
         return rows
 
-    def _is_new_scene(self, small: NDArray[np.float32]) -> bool:
-        """Compare a frame's thumbnail with that of the one before, and keep it as the last one so far."""
-        new = bool(self.edges) and is_cut(self.edges[-1], small)
-        self.edges = [self.edges[0] if self.edges else small, small]
-        return new
+    def _labels_beyond(self, reader: Reader) -> str | None:
+        """Notice labels of frames that the video has not: numbers off by a factor, or of another video."""
+        is_last = self._item.part is None or self._item.part.end_pts is None
+        end = reader.first_index + reader.decoded
+        beyond = [index for index in self._item.labels.frames if index >= end] if is_last else []
+        latest_s = np.inf if self._end_s is None else self._end_s + _END_SLACK_S
+        late = [interval.start_s for interval in self._item.labels.intervals if interval.start_s > latest_s]
+        if not beyond and not (late and is_last):
+            return None
+        what = f"frame {max(beyond)}" if beyond else f"{max(late):g} s"
+        return (
+            f"{self._item.source}: expected labels of its {end} frames (found {len(beyond) + len(late)} beyond its "
+            f"end, up to {what}); mend the annotations"
+        )
+
+    @property
+    def edges(self) -> list[NDArray[np.float32]]:
+        """Thumbnails of the first and the last frame, where there are any."""
+        return [small for small in (self._scenes.first, self._scenes.last) if small is not None]
 
     def _look(self, frame: Frame, labels: Mapping[str, str | float], *, new_scene: bool) -> list[Row]:
         """Look at a frame; one that OpenCV or dlib cannot take is recorded as corrupt, and the job goes on."""

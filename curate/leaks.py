@@ -181,6 +181,8 @@ def _check_pictures(rows: pd.DataFrame, record: Mapping[str, Any]) -> list[Check
         else:
             where = f"(of {looked_at:,} faces, within {radius} bits)"
             checks.append(Check("ok", f"There are no {plural} across sides {where}.", topic="split"))
+    if not config.get("mirrored"):
+        checks.append(Check("skipped", "Mirrored copies were not looked for: dedup.mirrored is off.", topic="split"))
     return [*checks, *_check_labels(rows, i, j)]
 
 

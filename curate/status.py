@@ -181,7 +181,7 @@ def _check_near(pictures: Pictures, radius: int) -> Iterator[Check]:
     table = _table(pictures)
     first = np.flatnonzero(~table.duplicated("digest").to_numpy() & ~pictures.flat)
     try:
-        i, j, bits = dedup.near_pairs(pictures.h[first], radius)
+        i, j, bits = dedup.near_pairs(pictures.h[first], radius, mirrored=pictures.mirrored[first])
     except dedup.TooManyPairsError as error:
         yield Check("warning", f"Near-duplicates were not looked for: {error}.", topic="near")
         return
@@ -201,7 +201,7 @@ def _check_near(pictures: Pictures, radius: int) -> Iterator[Check]:
         found.append((side[left].tolist(), side[right].tolist()))
         if label[x] is not None and label[y] is not None and label[x] != label[y]:
             conflicts.append(text)
-    where = f"within {radius} bits, copies not counted"
+    where = f"within {radius} bits, mirror images too, copies not counted"
     if across:
         check = leak_check("near-duplicate pair", across)
         yield Check("failed", f"{check.text[:-1]} ({where}){_told(found)}.", tuple(across), "near")

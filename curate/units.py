@@ -88,17 +88,25 @@ def ingest_settings(config: dict[str, Any]) -> dict[str, Any]:
     return kept | {"hash": config["dedup"]["hash"], "mirrored": config["dedup"]["mirrored"]}
 
 
+MOST_NOTICES = 20
+"""So many changed files are named one by one."""
+
+
 def notice_changes(out: Path, units: Iterable[Unit]) -> Iterator[str]:
-    """Say which sources of the last run changed since, or are gone."""
-    marks = {unit.unit_id: [list(mark) for mark in unit.stamp] for unit in units}
-    for path in sorted((out / "parts").glob("[!.]*.parquet")):
-        meta = read_part_meta(path)
-        if meta is None:
-            continue
-        if path.stem not in marks:
-            yield f"{meta['source']}: gone since the last run; its {meta['rows']} rows leave the set"
-        elif marks[path.stem] != meta["stamp"]:
-            yield f"{meta['source']}: changed since the last run; it is read again"
+    """Say which files of the last run changed since, or are gone."""
+    now = {name: tuple(mark) for unit in units for name, *mark in unit.stamp}
+    metas = (read_part_meta(path) for path in sorted((out / "parts").glob("[!.]*.parquet")))
+    then = {name: tuple(mark) for meta in metas if meta is not None for name, *mark in meta["stamp"]}
+    changes = [
+        f"{name}: gone since the last run; its rows leave the set"
+        if name not in now
+        else f"{name}: changed since the last run; it is read again"
+        for name, mark in sorted(then.items())
+        if now.get(name) != mark
+    ]
+    yield from changes[:MOST_NOTICES]
+    if len(changes) > MOST_NOTICES:
+        yield f"and {len(changes) - MOST_NOTICES:,} more files that changed or are gone since the last run"
 
 
 def sweep(out: Path, units: Iterable[Unit]) -> None:

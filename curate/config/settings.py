@@ -32,7 +32,7 @@ class Sample:
     Attributes:
         every: 1 frame in this many.
         per_second: Frames a second of video, instead of `every`: the first at or after each step.
-        per_scene: Faces that are kept of a scene and person in it, at the most, spread evenly over it.
+        per_scene: Faces that are kept of a track, which ends with its scene, at the most, spread evenly over it.
         novel: Faces that are kept of a track, at the most: those that differ most in expression.
         unchanged: Grey levels. A frame is skipped when no cell of a coarse grid over the frame, nor of a fine one
             around each face of the last frame that was looked at, changed its mean luma by more than this. 0 skips

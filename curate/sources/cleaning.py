@@ -103,6 +103,7 @@ class _Where:
             place = int(places[0])
             more = f", and {places.size - 1:,} more like it" if places.size > 1 else ""
             shown = list(values)[place]
+            shown = shown.item() if isinstance(shown, np.generic) else shown
             said = f"{self._counted} {int(self._lines[place])}: {expected} (got {shown!r}{more})"
             raise UsageError(f"{self.path}: {said}")
 

@@ -170,7 +170,7 @@ def batch_units(number: int, items: Iterable[Item], size: int) -> Iterator[Unit]
 
 def stamp(files: Sequence[Path]) -> tuple[tuple[str, int, int], ...]:
     """Take name, size and time of last change of each file, -1 where there is none."""
-    return tuple((path.name, *_stat(path)) for path in files)
+    return tuple((f"{path.parent.name}/{path.name}", *_stat(path)) for path in files)
 
 
 def _stat(path: Path) -> tuple[int, int]:

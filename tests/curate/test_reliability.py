@@ -155,7 +155,7 @@ def test_a_source_that_changed_or_went_is_noticed(small_root: Path, tmp_path: Pa
     assert run_small(root, tmp_path / "set") == 0
     said = " ".join(capsys.readouterr().err.split())
     assert "talk.mp4: changed since the last run; it is read again" in said
-    assert "traffic.mp4: gone since the last run; its 12 rows leave the set" in said
+    assert "traffic.mp4: gone since the last run; its rows leave the set" in said
     assert set(curate.read_manifest(tmp_path / "set")["source"]) == {"talk.mp4", "photos/a.png"}
 
 
@@ -277,3 +277,38 @@ def test_hevc_is_read_like_any_other_video(tmp_path: Path, clips: Path, rate: in
     assert [frame.index for frame in frames] == list(range(10))
     assert reader.error is None
     assert np.abs(frames[3].rgb().astype(int) - pictures[3]).mean() < 8
+
+
+def test_labels_beyond_the_end_of_a_video_are_noticed(clips: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    shorten(clips / "carphone_pristine.mp4", tmp_path / "v.mp4", 10)
+    (tmp_path / "datasets.toml").write_text(
+        '[d]\nsource = { kind = "videos", path = "v.mp4", annotations = "a.csv" }\nalign = { size = 32 }\n'
+        "split = { val = 0, test = 0 }\n"
+    )
+    (tmp_path / "a.csv").write_text("source,frame,label\nv.mp4,3,happy\nv.mp4,9999,sad\n")
+    assert main(["run", "d", "--out", "x"]) == 3
+    said = " ".join(capsys.readouterr().err.split())
+    assert "v.mp4: expected labels of its 10 frames (found 1 beyond its end, up to frame 9999)" in said
+    (tmp_path / "a.csv").write_text("source,start_s,end_s,label\nv.mp4,0,9,happy\nv.mp4,500,600,sad\n")
+    assert main(["run", "d", "--out", "x"]) == 3
+    assert "up to 500 s" in " ".join(capsys.readouterr().err.split())
+    (tmp_path / "a.csv").write_text("source,frame,label\nv.mp4,9,happy\n")
+    assert main(["run", "d", "--out", "x"]) == 0
+
+
+def test_each_photo_that_changed_or_went_is_named(tmp_path: Path, astronaut: np.ndarray, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    _photos(tmp_path / "photos", astronaut)
+    (tmp_path / "datasets.toml").write_text(
+        '[d]\nsource = { kind = "images", path = "photos" }\nsplit = { val = 0, test = 0 }\n'
+    )
+    assert main(["run", "d", "--out", "x"]) == 0
+    (tmp_path / "photos" / "1.png").unlink()
+    Image.fromarray(astronaut[:128, 80:336]).save(tmp_path / "photos" / "2.png")
+    capsys.readouterr()
+    assert main(["run", "d", "--out", "x"]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "photos/1.png: gone since the last run" in said
+    assert "photos/2.png: changed since the last run" in said
+    assert said.count("since the last run") == 2

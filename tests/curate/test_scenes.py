@@ -1,4 +1,3 @@
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -6,13 +5,13 @@ import pytest
 
 from curate.config import Sample
 from curate.frames import VideoReader
-from curate.scenes import is_cut, thumbnail
+from curate.scenes import SceneWatch, is_cut, thumbnail
 
 
 def _cuts(path: Path, every: int = 1) -> list[int]:
     with VideoReader(path, Sample(every=every)) as reader:
-        frames = [(frame.index, thumbnail(frame.luma)) for frame in reader]
-    return [index for (_, before), (index, after) in pairwise(frames) if is_cut(before, after)]
+        watch = SceneWatch()
+        return [frame.index for frame in reader if watch.is_new(thumbnail(frame.luma))]
 
 
 def test_the_cuts_of_an_edited_clip_are_found_and_nothing_else(clips: Path) -> None:
@@ -40,3 +39,18 @@ def test_a_thumbnail_has_the_picture_s_mean(shape: tuple[int, int]) -> None:
     assert small.dtype == np.float32
     if min(shape) > 60:
         assert abs(float(small.mean()) - luma.mean()) < 1.5
+
+
+def test_a_sudden_change_between_like_scenes_is_a_cut_and_steady_motion_is_none() -> None:
+    rng = np.random.default_rng(2)
+    room = rng.integers(60, 200, (9, 16), np.uint8).repeat(10, 0).repeat(10, 1).astype(np.int64)
+    other = room.copy()
+    other[:, 50:100] = rng.integers(0, 255, (90, 50))  # another person stands there
+    still = [np.clip(room + rng.integers(-2, 3, room.shape), 0, 255).astype(np.uint8) for _ in range(8)]
+    watch = SceneWatch()
+    shown = [*still, np.clip(other, 0, 255).astype(np.uint8)]
+    assert [watch.is_new(thumbnail(luma)) for luma in shown] == [False] * 8 + [True]
+    assert not is_cut(thumbnail(shown[-2]), thumbnail(shown[-1]))  # by itself it is not enough
+    watch = SceneWatch()
+    panning = [np.roll(room, 3 * step, axis=1).astype(np.uint8) for step in range(12)]
+    assert not any(watch.is_new(thumbnail(luma)) for luma in panning)
