@@ -250,3 +250,9 @@ def test_a_thousand_crops_take_no_more_than_seconds(tmp_path: Path) -> None:
     found = status.look(tmp_path)
     assert time.perf_counter() - started < 20  # about one second on two idle cores
     assert not found.failed
+
+
+def test_a_mirrored_copy_on_another_side_is_a_leak(folder: Path) -> None:
+    save(folder, "TEST/a/mirror.jpg", picture(0)[:, ::-1], quality=92)
+    (check,) = outcome(status.look(folder), "near", "failed")
+    assert check.details[0].startswith("TEST/a/mirror.jpg, train/a/0.png")
