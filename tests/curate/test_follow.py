@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from curate.frames import Frame, VideoReader
 def talk(clips: Path) -> list[Frame]:
     """The first 90 frames of a man who talks: his face is near 60 px wide."""
     with VideoReader(clips / "carphone_pristine.mp4", Sample()) as reader:
-        return [replace(frame, luma=frame.luma.copy()) for frame, _ in zip(reader, range(90), strict=False)]
+        return [replace(frame, luma=frame.luma.copy()) for frame in islice(reader, 90)]
 
 
 def _watch(frames: list[Frame], **settings: object) -> list[list[Sighting]]:

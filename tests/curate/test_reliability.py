@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -267,7 +268,7 @@ def test_hevc_is_read_like_any_other_video(tmp_path: Path, clips: Path, rate: in
     from curate.frames import VideoReader
 
     with av.open(str(clips / "carphone_pristine.mp4")) as container:
-        pictures = [f.to_ndarray(format="rgb24") for f, _ in zip(container.decode(video=0), range(10), strict=False)]
+        pictures = [f.to_ndarray(format="rgb24") for f in islice(container.decode(video=0), 10)]
     try:
         path = encode(tmp_path / "v.mp4", pictures, rate=rate, codec="libx265")
     except (av.FFmpegError, ValueError) as error:
