@@ -45,7 +45,6 @@ MAX_SHIFT = 0.3
 REGION = 1.8
 """Side of the region in which a lost face is looked for, in box widths."""
 
-
 LOST_S = 0.2
 """Seconds after which a frame is searched as a whole again, where the last such search found nothing."""
 

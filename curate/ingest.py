@@ -157,7 +157,6 @@ class _ItemIngest:
         self._dataset = dataset
         self._name = name
         self._folder = out / "crops" / item.source_id
-        self._folder.mkdir(parents=True, exist_ok=True)
         self._clock = clock
         self._gate = ChangeGate(dataset.sample.unchanged_levels)
         self._looker = Looker(dataset.align, item.source_id, item.box, item.background)
@@ -263,6 +262,7 @@ class _ItemIngest:
         row |= {**asdict(found.quality), "drop_reason": reason}
         spec = self._dataset.align
         row["crop"] = f"crops/{self._item.source_id}/{row['face_id']}.{spec.format}"
+        self._folder.mkdir(parents=True, exist_ok=True)
         # not by way of another name: until its part is written, nobody reads the crop
         self._folder.joinpath(row["crop"].rpartition("/")[2]).write_bytes(encode(found.image, f".{spec.format}"))
         self._pending.append((row, found.image))

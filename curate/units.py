@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from functools import partial
@@ -94,19 +95,27 @@ MOST_NOTICES = 20
 
 def notice_changes(out: Path, units: Iterable[Unit]) -> Iterator[str]:
     """Say which files of the last run changed since, or are gone."""
-    now = {name: tuple(mark) for unit in units for name, *mark in unit.stamp}
     metas = (read_part_meta(path) for path in sorted((out / "parts").glob("[!.]*.parquet")))
-    then = {name: tuple(mark) for meta in metas if meta is not None for name, *mark in meta["stamp"]}
+    now = _marks(unit.stamp for unit in units)
+    then = _marks(meta["stamp"] for meta in metas if meta is not None)
     changes = [
         f"{name}: gone since the last run; its rows leave the set"
         if name not in now
         else f"{name}: changed since the last run; it is read again"
-        for name, mark in sorted(then.items())
-        if now.get(name) != mark
+        for name, marks in sorted(then.items())
+        if not marks <= now.get(name, set())
     ]
     yield from changes[:MOST_NOTICES]
     if len(changes) > MOST_NOTICES:
         yield f"and {len(changes) - MOST_NOTICES:,} more files that changed or are gone since the last run"
+
+
+def _marks(stamps: Iterable[Iterable[Iterable[Any]]]) -> dict[str, set[tuple[Any, ...]]]:
+    """Give the sizes and times by file; files of one name in two places share an entry."""
+    marks: dict[str, set[tuple[Any, ...]]] = defaultdict(set)
+    for name, *mark in (one for stamp in stamps for one in stamp):
+        marks[str(name)].add(tuple(mark))
+    return marks
 
 
 def sweep(out: Path, units: Iterable[Unit]) -> None:

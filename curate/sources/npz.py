@@ -62,6 +62,7 @@ def _map_array(file: BinaryIO, path: Path) -> NDArray[np.generic]:
 def _explained(path: Path) -> Iterator[None]:
     try:
         yield
+    # zipfile raises NotImplementedError for a compression that it does not know, as in a damaged directory
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError) as error:
         reason = " ".join(str(error).split()).rstrip(".")
         raise UsageError(f"{printable(path)}: expected a .npz file of arrays ({reason})") from None

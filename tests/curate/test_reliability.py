@@ -313,3 +313,21 @@ def test_each_photo_that_changed_or_went_is_named(tmp_path: Path, astronaut: np.
     assert "photos/1.png: gone since the last run" in said
     assert "photos/2.png: changed since the last run" in said
     assert said.count("since the last run") == 2
+
+
+def test_two_files_of_one_name_are_not_taken_for_a_change(
+    tmp_path: Path, astronaut: np.ndarray, monkeypatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for person in ("s1", "s2"):
+        (tmp_path / "photos" / person).mkdir(parents=True)
+        _photos(tmp_path / "photos" / person / "001", astronaut, 1 + (person == "s2"))
+    (tmp_path / "photos" / "empty.png").write_bytes(b"")
+    registry = '[d]\nsource = { kind = "images", path = "photos" }\nsplit = { val = 0, test = 0 }\n'
+    (tmp_path / "datasets.toml").write_text(registry)
+    assert main(["run", "d", "--out", "x"]) == 3
+    assert {path.name for path in (tmp_path / "x" / "crops").iterdir()} == set(
+        curate.read_manifest("x").dropna(subset="crop")["source_id"]
+    )
+    assert main(["run", "d", "--out", "x"]) == 3
+    assert "since the last run" not in capsys.readouterr().err
