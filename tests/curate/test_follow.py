@@ -8,9 +8,10 @@ import pytest
 
 import align
 from align import find_faces, warp
-from curate.config import Align, Sample
+from curate.config import Align, Background, Sample
 from curate.follow import Sighting, Watcher
 from curate.frames import Frame, VideoReader
+from curate.look import Looker
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +115,11 @@ def test_a_lost_face_is_searched_for_five_times_a_second(
     empty = np.full_like(astronaut, 90)
     assert not any(_watch([_shown(empty, n) for n in range(31)]))
     assert len(asked) == 6
+
+
+@pytest.mark.parametrize("background", [None, Background()], ids=["faces", "background"])
+def test_where_background_is_cut_each_frame_is_searched(astronaut: np.ndarray, background: Background | None) -> None:
+    """A frame is background where the detector found no face in it, not where none was followed into it."""
+    looker = Looker(Align(), "s", None, background)
+    scores = [cut.columns["score"] for n in range(3) for cut in looker.look(_shown(astronaut, n), new_scene=False)]
+    assert [score is not None for score in scores] == [True, background is not None, background is not None]

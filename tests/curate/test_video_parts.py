@@ -86,3 +86,9 @@ def test_any_cut_covers_each_frame_once(steps: list[int], keys: set[int], part_f
         assert after.first_index == before.first_index + before.frames
         assert after.before_pts == times[after.first_index - 1]
         assert before.frames >= part_frames
+
+
+def test_a_video_with_two_frames_of_one_time_stays_whole() -> None:
+    times = np.array([*range(50), 49, *range(50, 99)])
+    assert _parts(np.arange(100), np.arange(0, 100, 10), 20)
+    assert _parts(times, np.arange(0, 99, 10), 20) == ()
