@@ -1,7 +1,7 @@
 """Reads what a checkpoint says about its model, and holds it against what a command asks for."""
 
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,10 @@ import torch
 
 from align import EyelineError, UsageError
 
-LAST = "last"
+from .module import ALIGNMENT, FaceModel
+from .tasks import Tasks
+
+NAMES = ("last", "best")
 
 
 @dataclass(frozen=True)
@@ -19,31 +22,36 @@ class Checkpoint:
 
     Attributes:
         path: The file.
-        hyperparameters: The arguments of `FaceClassifier`, as plain values.
+        hyperparameters: The arguments of `FaceModel`, as plain values.
         global_step: Optimizer steps taken.
+        alignment: How the training faces were found and cropped: the `align` table of the set; empty where it had none.
     """
 
     path: Path
     hyperparameters: dict[str, Any]
     global_step: int
+    alignment: dict[str, Any]
 
     @property
-    def classes(self) -> list[str]:
-        """The ordered class names of the model."""
-        return list(self.hyperparameters["classes"])
+    def tasks(self) -> Tasks:
+        """What the model tells."""
+        return Tasks(**self.hyperparameters["tasks"])
 
 
-def resolve(given: str, run_folder: Path) -> Path:
-    """Give the path of a checkpoint: `last` means the run folder's own.
+def resolve(given: str, run_folder: Path, flag: str = "--ckpt_path") -> Path:
+    """Give the path of a checkpoint: `last` and `best` mean the run folder's own.
+
+    Args:
+        given: A file, or `last` or `best`.
+        run_folder: Of the run.
+        flag: What an error calls it.
 
     Raises:
         UsageError: There is no such file.
     """
-    path = run_folder / "checkpoints" / "last.ckpt" if given == LAST else Path(given)
+    path = run_folder / "checkpoints" / f"{given}.ckpt" if given in NAMES else Path(given)
     if not path.is_file():
-        raise UsageError(
-            f"--ckpt_path: expected a checkpoint at {path} (no such file); make one with: eyeline-train fit"
-        )
+        raise UsageError(f"{flag}: expected a checkpoint at {path} (no such file); make one with: eyeline-train fit")
     return path
 
 
@@ -61,22 +69,50 @@ def read_checkpoint(path: Path) -> Checkpoint:
             "holds more than weights and plain values); give the file that eyeline-train fit wrote"
         ) from None
     hyperparameters = stored.get("hyper_parameters", {}) if isinstance(stored, dict) else {}
-    if not hyperparameters.get("classes"):
-        raise EyelineError(f"{path}: expected a checkpoint of eyeline-train (found one that names no classes)")
-    return Checkpoint(path, dict(hyperparameters), int(stored.get("global_step", 0)))
+    if not hyperparameters.get("tasks"):
+        raise EyelineError(f"{path}: expected a checkpoint of eyeline-train (found one that names no tasks)")
+    alignment = dict(stored.get(ALIGNMENT) or {})
+    return Checkpoint(path, dict(hyperparameters), int(stored.get("global_step", 0)), alignment)
 
 
-def require_same_classes(checkpoint: Checkpoint, classes: Sequence[str], root: Path) -> None:
-    """Refuse a checkpoint whose classes are not those of the set, in the same order.
+def load_model(path: Path, device: str = "cpu") -> FaceModel:
+    """Load a trained model, ready to answer: in evaluation mode, its weights all from the checkpoint.
 
     Raises:
-        EyelineError: They differ.
+        EyelineError: The file is not a checkpoint that `eyeline-train fit` wrote.
     """
-    if list(classes) != checkpoint.classes:
+    hyperparameters = without_weights(read_checkpoint(path).hyperparameters)
+    return FaceModel.load_from_checkpoint(path, map_location=device, weights_only=True, **hyperparameters).eval()
+
+
+def require_tasks(checkpoint: Checkpoint, found: Tasks, root: Path) -> None:
+    """Refuse a checkpoint of other classes than the set's, or of other tasks.
+
+    Args:
+        checkpoint: Of the model.
+        found: What the set is labelled for; a model may tell more, or less.
+        root: The set's folder.
+
+    Raises:
+        EyelineError: The class lists differ, in names or order, or the two have no task in common.
+    """
+    tasks = checkpoint.tasks
+    if tasks.classes and found.classes and tasks.classes != found.classes:
         raise EyelineError(
-            f"{checkpoint.path}: expected the classes of {root}, {list(classes)} (found {checkpoint.classes}); "
+            f"{checkpoint.path}: expected the classes of {root}, {found.classes} (found {tasks.classes}); "
             "use a checkpoint that was trained on these classes"
         )
+    if not (set(tasks.kinds) & set(found.kinds) - {"units"} or set(tasks.units) & set(found.units)):
+        raise EyelineError(
+            f"{checkpoint.path}: expected a model of what {root} is labelled for, {_said(found)} "
+            f"(found one of {_said(tasks)}); use a checkpoint of the same task"
+        )
+
+
+def _said(tasks: Tasks) -> str:
+    """Name tasks in an error."""
+    parts = ["classes"] * bool(tasks.classes) + ["valence and arousal"] * tasks.affect + tasks.units
+    return ", ".join(parts)
 
 
 def require_no_conflict(given: Mapping[str, Any], checkpoint: Checkpoint) -> None:
@@ -107,3 +143,8 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def without_weights(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a model's arguments for building it around a checkpoint, whose weights follow."""
+    return dict(hyperparameters) | {"backbone": {**hyperparameters["backbone"], "load_weights": False}}

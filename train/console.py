@@ -59,8 +59,12 @@ def notice(text: str) -> None:
     console.notice(f"note: {text}")
 
 
+_SHOWN = ("loss", "accuracy_micro", "f1_macro", "ccc_valence", "ccc_arousal", "f1_units_mean")
+"""The metrics that an epoch's line shows; the logs hold all."""
+
+
 class EpochLines(pl.Callback):
-    """Says one line an epoch: its number, the epoch's metrics and the seconds it took."""
+    """Says one line an epoch: its number, its main metrics and the seconds it took."""
 
     def __init__(self) -> None:
         self._started = 0.0
@@ -72,7 +76,8 @@ class EpochLines(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002 - hook
         """Say the line; Lightning runs this after validation."""
         metrics = trainer.callback_metrics
-        shown = "  ".join(f"{name} {float(value):.4f}" for name, value in sorted(metrics.items()))
+        names = [f"{split}/{name}" for split in ("train", "val") for name in _SHOWN]
+        shown = "  ".join(f"{name} {float(metrics[name]):.4f}" for name in names if name in metrics)
         seconds = time.perf_counter() - self._started
         if trainer.is_global_zero:
             line = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {shown}  {seconds:.1f} s"

@@ -1,47 +1,48 @@
-"""The DataModule: a curated set's crops in memory, drawn by our own samplers and augmented a batch at a time."""
+"""The DataModule: a curated set's crops, drawn by our own samplers and augmented a batch at a time."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
+import pandas as pd
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from pytorch_lightning.trainer.states import TrainerFn
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from align import EyelineError, UsageError
+from curate import read_curation
 
 from .augment import Augment, AugmentSpec
 from .backbones import Preprocess
+from .batch import Batch, derived_seed
 from .console import notice
-from .pack import pack
-from .rows import Rows, Split, read_classes, read_rows, require_every_class, require_labels, select
-from .samplers import OnceSampler, RepeatSampler
+from .mix import Mix, MixSpec
+from .pack import Pack, Place, open_pack, set_rows
+from .rows import (
+    Rows,
+    Split,
+    TaskName,
+    absent_classes,
+    labelled,
+    read_rows,
+    require_every_class,
+    select,
+)
+from .samplers import BalancedSampler, OnceSampler, RepeatSampler, row_weights
+from .tasks import Tasks
+from .tta import Views, tta_views
 
-
-class Batch(NamedTuple):
-    """A batch of crops.
-
-    Attributes:
-        images: uint8 [N, 3, H, W], RGB; float, 0 to 255, once augmented.
-        targets: int64 [N], the class, -1 where a face has no label.
-        rows: int64 [N], the place in the split.
-        valid: bool [N], False for the padding that evens out ranks: it counts in no loss and no metric.
-    """
-
-    images: Tensor
-    targets: Tensor
-    rows: Tensor
-    valid: Tensor
+_SPLITS: dict[str, tuple[Split, ...]] = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
 
 
 class PackedFaces(Dataset[Batch]):
     """The decoded crops of one split; a loader asks it for a whole batch of rows at once."""
 
-    def __init__(self, rows: Rows, size_px: int) -> None:
+    def __init__(self, rows: Rows, faces: Pack) -> None:
         self.rows = rows
-        self.images = pack(rows.paths, size_px)
+        self.pack = faces
+        self.places = faces.rows_of(rows.face_ids)
         self.targets = torch.from_numpy(rows.targets)
 
     def __len__(self) -> int:
@@ -56,7 +57,8 @@ class PackedFaces(Dataset[Batch]):
         wanted = torch.as_tensor(indices)
         valid = wanted >= 0
         rows = wanted.clamp(min=0)
-        return Batch(self.images[rows], self.targets[rows], rows, valid)
+        targets = torch.where(valid[:, None], self.targets[rows], torch.nan)
+        return Batch(self.pack.gather(self.places[rows]), targets, rows, valid)
 
 
 def _as_is(batch: Any) -> Any:
@@ -71,26 +73,50 @@ class FaceData(pl.LightningDataModule):
         root: The folder that `eyeline-curate run --out` wrote.
         batch_size: Crops a step and rank.
         seed: Of the order and the augmentation; null takes `seed_everything`.
-        predict_split: The faces that `predict` looks at.
+        tasks: What to train for: classes, affect (valence and arousal), units (action units); null is all that the
+            set has labels for.
+        units: The action units to train for; null is all that the set has labels for.
         augment: Ranges of the augmentation of the training split.
+        mix: Mixing of pairs of training faces.
+        tta: Views of each face at test and at prediction, whose answers are averaged.
+        predict_split: The faces that `predict` looks at.
+        balance: How far an epoch evens out the classes by drawing with replacement: 0 shows each face as often as its
+            `repeat` says, 1 every class as often as any other, 0.5 by the root of its faces.
+        device: Where the decoded crops are: on the GPU where they fit, in their file, or on the device in any case.
+        pack_dir: A folder for the decoded crops in place of the set's own.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - each is a flag of the command line
         self,
         root: Path,
         batch_size: int = 64,
         seed: int | None = None,
-        predict_split: Split = "all",
+        tasks: list[TaskName] | None = None,
+        units: list[str] | None = None,
         augment: AugmentSpec = AugmentSpec(),  # noqa: B008 - frozen
+        mix: MixSpec = MixSpec(),  # noqa: B008 - frozen
+        tta: Views = "none",
+        predict_split: Split = "all",
+        balance: float = 0.0,
+        device: Place = "auto",
+        pack_dir: Path | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1:
             raise UsageError(f"data.batch_size must be an integer >= 1 (got {batch_size})")
+        if not 0 <= balance <= 1:
+            raise UsageError(f"data.balance must be a number from 0 to 1 (got {balance})")
         self.root = Path(root)
         self.batch_size = batch_size
         self.seed = seed or 0
-        self.predict_split: Split = predict_split
+        self.tasks, self.units = tasks, units  # the command line gives them to the model
         self.augment = Augment(augment)
+        self.mix = Mix(mix)
+        self.tta: Views = tta
+        self.predict_split: Split = predict_split
+        self.balance = balance
+        self.device: Place = device
+        self.pack_dir = pack_dir
         self.splits: dict[str, PackedFaces] = {}
 
     def setup(self, stage: str) -> None:
@@ -99,57 +125,83 @@ class FaceData(pl.LightningDataModule):
         Raises:
             EyelineError: A split that is needed is empty, lacks labels or a class, or a crop is missing.
         """
-        if stage == "predict":
-            self._load([self.predict_split])
-            return
-        classes = read_classes(self.root)
-        if stage == "fit":
-            self._load(["train", "val"], classes)
-            if not len(self.splits["val"]):
-                notice(f"{self.root} has no validation rows: training goes on without validation")
-        else:
-            self._load(["val" if stage == "validate" else "test"], classes)
-
-    def _load(self, splits: Sequence[Split], classes: Sequence[str] = ()) -> None:
         rows = read_rows(self.root)
-        size_px = self._size_px()
-        if not classes:  # to predict, a set needs no labels
-            rows = rows.assign(label=None)
-        chosen = {split: select(rows, self.root, split, classes) for split in splits}
-        for split, part in chosen.items():
-            self._check(split, part, classes, optional=split == "val" and len(splits) > 1)
-        for split, part in chosen.items():
-            if split not in self.splits:
-                self.splits[split] = PackedFaces(part, size_px)
+        if stage == "predict":  # needs no labels
+            self._load({self.predict_split: self._chosen(rows, self.predict_split, None)})
+            return
+        tasks = self._model_tasks()
+        wanted = _SPLITS[stage]
+        chosen = {split: self._chosen(rows, split, tasks, optional=len(wanted) > 1) for split in wanted}
+        if stage == "fit":
+            require_every_class(chosen["train"], self.root, tasks)
+            self._notice_of_validation(chosen["val"], tasks)
+        self._load(chosen)
 
-    def _check(self, split: Split, part: Rows, classes: Sequence[str], *, optional: bool) -> None:
-        if not len(part) and not optional:
-            raise EyelineError(f"{self.root}/manifest.parquet: expected {split} rows (found none that were kept)")
-        if classes:
-            require_labels(part, self.root, split)
-        if classes and split == "train":
-            require_every_class(part, self.root, classes)
+    def _chosen(self, rows: pd.DataFrame, split: Split, tasks: Tasks | None, *, optional: bool = False) -> Rows:
+        part = select(rows, self.root, split, tasks)
+        there = labelled(part) if tasks else part
+        if not len(there) and not (optional and split == "val"):
+            found = (
+                f"{len(part)} without a label of {', '.join(tasks.kinds)}"
+                if tasks and len(part)
+                else "none that were kept"
+            )
+            raise EyelineError(f"{self.root}/manifest.parquet: expected {split} rows (found {found})")
+        if tasks and len(there) < len(part):
+            without = len(part) - len(there)
+            notice(f"{without} of {len(part)} {split} rows have no label of {', '.join(tasks.kinds)} and are left out")
+        return there
 
-    def _size_px(self) -> int:
-        """Ask the model for its input size."""
+    def _notice_of_validation(self, validation: Rows, tasks: Tasks) -> None:
+        if not len(validation):
+            notice(f"{self.root} has no validation rows: training goes on without validation")
+        elif absent := absent_classes(validation, tasks):
+            notice(f"the validation split has no rows of {', '.join(absent)}: no part of the metrics sees them")
+
+    def _load(self, chosen: dict[Split, Rows]) -> None:
+        missing = {split: part for split, part in chosen.items() if split not in self.splits}
+        if not missing or self.trainer is None:
+            return
+        faces = open_pack(self.root, set_rows(self.root), self._preprocess().size_px, self.pack_dir)
+        faces = faces.placed(self.trainer.strategy.root_device, self.device)
+        self.splits |= {split: PackedFaces(part, faces) for split, part in missing.items()}
+
+    def _model_tasks(self) -> Tasks:
+        """Ask the model for its tasks."""
+        tasks = getattr(self.trainer.lightning_module if self.trainer else None, "tasks", None)
+        if not isinstance(tasks, Tasks):
+            raise EyelineError("FaceData: expected a trainer that fits a FaceModel (found no tasks)")
+        return tasks
+
+    def _preprocess(self) -> Preprocess:
+        """Ask the model for its input."""
         preprocess = getattr(self.trainer.lightning_module if self.trainer else None, "preprocess", None)
         if not isinstance(preprocess, Preprocess):
-            raise EyelineError("FaceData: expected a trainer that fits a FaceClassifier (found neither its input size)")
-        return preprocess.size_px
+            raise EyelineError("FaceData: expected a trainer that fits a FaceModel (found neither its input size)")
+        return preprocess
 
-    def _place(self) -> tuple[int, int]:
+    @property
+    def alignment(self) -> dict[str, Any]:
+        """How the set's faces were found and cropped: the `align` table of its configuration."""
+        return dict((read_curation(self.root).get("config") or {}).get("align") or {})
+
+    def _ranks(self) -> tuple[int, int]:
         """Give this process's rank and the number of ranks."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Give the shuffled training split, each row `repeat` times."""
+        """Give the shuffled training split, each row `repeat` times or as its class is drawn."""
         faces = self.splits["train"]
-        sampler = RepeatSampler(faces.rows.repeats, self.seed, *self._place())
+        targets, repeats = faces.rows.targets, faces.rows.repeats
+        sampler: Sampler[int] = RepeatSampler(repeats, self.seed, *self._ranks())
+        if self.balance:
+            weights = row_weights(targets[:, : len(self._model_tasks().classes)], repeats, self.balance)
+            sampler = BalancedSampler(weights, int(repeats.sum()), self.seed, *self._ranks())
         return DataLoader(faces, batch_size=self.batch_size, sampler=sampler, collate_fn=_as_is)
 
     def _once(self, split: str) -> DataLoader[Batch]:
         faces = self.splits[split]
-        sampler = OnceSampler(len(faces), *self._place())
+        sampler = OnceSampler(len(faces), *self._ranks())
         return DataLoader(faces, batch_size=self.batch_size, sampler=sampler, collate_fn=_as_is)
 
     def val_dataloader(self) -> list[DataLoader[Batch]]:
@@ -165,14 +217,19 @@ class FaceData(pl.LightningDataModule):
         return self._once(self.predict_split)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002 - Lightning's hook
-        """Augment a training batch on its device; seed, epoch, step and rank fix what is drawn."""
-        if self.trainer is None or not self.trainer.training:
+        """Augment and mix a training batch on its device, and give a tested face its views.
+
+        Seed, epoch, step and rank fix what is drawn.
+        """
+        trainer = self.trainer
+        if trainer is None or trainer.state.fn is None:
             return batch
-        step = (self.seed, self.trainer.current_epoch, self.trainer.global_step, self.trainer.global_rank)
-        return batch._replace(images=self.augment(batch.images, step_generator(step)))
-
-
-def step_generator(step: tuple[int, int, int, int]) -> torch.Generator:
-    """Make the CPU generator of one step from (seed, epoch, global step, rank): a resumed run draws the same."""
-    entropy = np.random.SeedSequence([abs(part) for part in step]).generate_state(1, dtype="uint64")[0]
-    return torch.Generator().manual_seed(int(entropy) >> 1)
+        if trainer.state.fn != TrainerFn.FITTING:
+            return batch._replace(images=tta_views(batch.images, self.tta))
+        if not trainer.training:  # validation
+            return batch
+        batch_number = trainer.fit_loop.total_batch_idx + 1  # unlike global_step it counts accumulated batches, too
+        seed = derived_seed(self.seed, trainer.current_epoch, batch_number, trainer.global_rank)
+        generator = torch.Generator().manual_seed(seed)
+        images, targets = self.mix(self.augment(batch.images, generator), batch.targets, generator)
+        return batch._replace(images=images, targets=targets)

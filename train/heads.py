@@ -1,4 +1,4 @@
-"""Heads: dense layers from a backbone's features to one logit a class."""
+"""Heads: dense layers from a backbone's features to the columns of the model's tasks."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -49,12 +49,12 @@ def _rates(given: Sequence[float] | float, count: int, name: str) -> list[float]
     return rates
 
 
-def build_head(features: int, classes: int, spec: HeadSpec) -> nn.Sequential:
-    """Build a head that emits logits.
+def build_head(features: int, outputs: int, spec: HeadSpec) -> nn.Sequential:
+    """Build a head that emits logits, and valence and arousal as plain numbers.
 
     Args:
         features: Length of the backbone's feature vector.
-        classes: Number of logits.
+        outputs: Number of columns, `Tasks.outputs`.
         spec: Its shape.
 
     Returns:
@@ -73,5 +73,5 @@ def build_head(features: int, classes: int, spec: HeadSpec) -> nn.Sequential:
             nn.Dropout(after[i]),
         ]
         width = hidden
-    layers += [nn.Dropout(before[-1]), nn.Linear(width, classes)]
+    layers += [nn.Dropout(before[-1]), nn.Linear(width, outputs)]
     return nn.Sequential(*(layer for layer in layers if not (isinstance(layer, nn.Dropout) and layer.p == 0)))

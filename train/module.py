@@ -1,26 +1,33 @@
 """The LightningModule: a backbone, a head and what they are trained with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, TypeVar, cast
 
 import pytorch_lightning as pl
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name everyone gives it
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
-from torchmetrics import MeanMetric, MetricCollection
+from torch.nn.modules.batchnorm import _BatchNorm
+from torchmetrics import MeanMetric
 
 from align import UsageError
 
 from .backbones import BackboneSpec, Preprocess, create_backbone
-from .data import Batch
+from .batch import Batch, derived_seed
+from .callbacks import optimizer_callbacks
 from .finetune import FinetuneSpec, parameter_groups, set_modes
 from .heads import HeadSpec, build_head
-from .metrics import Confusion, scalar_metrics
-from .schedule import OptimizerSpec, make_optimizer, make_scheduler
+from .losses import Loss, LossSpec
+from .metrics import Collector, Outcome, summary
+from .schedule import OptimizerSpec, base_lr, make_optimizer, make_scheduler
+from .tasks import Tasks
+from .tta import average
 
 SpecT = TypeVar("SpecT")
+
+ALIGNMENT = "eyeline_alignment"
+"""The key of a checkpoint under which it keeps how its training faces were aligned."""
 
 
 def _spec(kind: type[SpecT], value: SpecT | Mapping[str, Any]) -> SpecT:
@@ -28,136 +35,197 @@ def _spec(kind: type[SpecT], value: SpecT | Mapping[str, Any]) -> SpecT:
     return kind(**value) if isinstance(value, Mapping) else value
 
 
-class FaceClassifier(pl.LightningModule):
-    """A backbone and a head that tell faces into classes.
+class FaceModel(pl.LightningModule):
+    """A backbone and a head that tell classes, valence and arousal, action units, or any of them together.
 
     Args:
-        classes: The ordered class names; null takes those of the set.
-        backbone: Which network, and whether with pretrained weights.
+        tasks: What it tells; null takes what the set is labelled for.
+        backbone: Which network, and with which weights.
         head: The dense layers on top.
         finetune: How much of the backbone learns, and when.
         optimizer: Optimizer and learning rate.
-        label_smoothing: Of the cross-entropy, 0 to below 1.
+        loss: The loss of each task, and their weights.
 
     Attributes:
         preprocess: The input that the backbone wants; pictures come in as 0 to 255.
+        outcomes: What validation or test collected last, by `val` and `test`.
+        alignment: How the training faces were found and cropped: the `align` table of the set's configuration.
     """
 
     def __init__(
         self,
-        classes: list[str] | None = None,
+        tasks: Tasks | None = None,
         backbone: BackboneSpec = BackboneSpec(),  # noqa: B008 - frozen
         head: HeadSpec = HeadSpec(),  # noqa: B008 - frozen
         finetune: FinetuneSpec = FinetuneSpec(),  # noqa: B008 - frozen
         optimizer: OptimizerSpec = OptimizerSpec(),  # noqa: B008 - frozen
-        label_smoothing: float = 0.0,
+        loss: LossSpec = LossSpec(),  # noqa: B008 - frozen
     ) -> None:
         super().__init__()
-        if not classes or len(classes) < 2:
-            raise UsageError(f"model.classes must be at least two class names (got {classes})")
-        if not 0 <= label_smoothing < 1:
-            raise UsageError(f"model.label_smoothing must be 0 or more and below 1 (got {label_smoothing})")
-        self.classes = list(classes)
+        if tasks is None:
+            raise UsageError("model.tasks must say what the model tells (got null)")
+        self.tasks = _spec(Tasks, tasks)
         self.finetune = _spec(FinetuneSpec, finetune)
         self.optimizer_spec = _spec(OptimizerSpec, optimizer)
-        self.label_smoothing = label_smoothing
-        specs = (_spec(BackboneSpec, backbone), _spec(HeadSpec, head), self.finetune, self.optimizer_spec)
-        self._keep_hyperparameters(specs)
-        self.backbone = create_backbone(specs[0])
-        self.head = build_head(self.backbone.features, len(self.classes), specs[1])
+        specs: dict[str, Any] = {
+            "tasks": self.tasks,
+            "backbone": _spec(BackboneSpec, backbone),
+            "head": _spec(HeadSpec, head),
+            "finetune": self.finetune,
+            "optimizer": self.optimizer_spec,
+            "loss": _spec(LossSpec, loss),
+        }
+        plain = {name: asdict(spec) for name, spec in specs.items()}  # loads with weights_only=True
+        plain["backbone"]["load_weights"] = True  # also of a model that was filled from a checkpoint
+        self.save_hyperparameters(plain, logger=False)
+        self.backbone = create_backbone(specs["backbone"])
         self.backbone.requires_grad_(not self.finetune.never_learns)
-        self._make_metrics()
-
-    def _keep_hyperparameters(self, specs: Sequence[Any]) -> None:
-        """Keep the arguments as plain values, so that a checkpoint loads with `weights_only=True`."""
-        names = ("backbone", "head", "finetune", "optimizer")
-        plain = {name: asdict(spec) for name, spec in zip(names, specs, strict=True)}
-        values = {"classes": self.classes, **plain, "label_smoothing": self.label_smoothing}
-        self.save_hyperparameters(values, logger=False)
-
-    def _make_metrics(self) -> None:
-        count = len(self.classes)
-        self.train_loss = MeanMetric()
-        self.eval_loss = torch.nn.ModuleDict({stage: MeanMetric() for stage in ("val", "test")})
-        self.scalars = torch.nn.ModuleDict({stage: scalar_metrics(count, f"{stage}/") for stage in ("val", "test")})
-        self.confusion = torch.nn.ModuleDict({stage: Confusion(count) for stage in ("val", "test")})
+        self.head = build_head(self.backbone.features, self.tasks.outputs, specs["head"])
+        self.loss = Loss(self.tasks, specs["loss"])
+        parts = [f"loss_{kind}" for kind in self.tasks.kinds]
+        self.loss_names = ["loss", *parts] if len(parts) > 1 else ["loss"]
+        self.train_losses = torch.nn.ModuleDict({name: MeanMetric() for name in self.loss_names})
+        self.collectors = torch.nn.ModuleDict({stage: Collector() for stage in ("val", "test")})
+        self.outcomes: dict[str, Outcome] = {}
+        self.alignment: dict[str, Any] = {}
 
     @property
     def preprocess(self) -> Preprocess:
         """Input size, mean and std of the backbone."""
         return self.backbone.preprocess
 
-    def train(self, mode: bool = True) -> "FaceClassifier":  # noqa: FBT001, FBT002 - torch's signature
+    def setup(self, stage: str) -> None:
+        """Lay the weights out as the pictures come, and weigh classes by the training split."""
+        self.backbone.net.to(memory_format=torch.channels_last)
+        data = getattr(self.trainer, "datamodule", None)
+        if stage == "fit" and data is not None:
+            rows = data.splits["train"].rows
+            self.loss.fit_counts(torch.from_numpy(rows.targets), torch.from_numpy(rows.repeats))
+            self.alignment = data.alignment
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep how the faces were aligned, so that new ones can be aligned alike."""
+        checkpoint[ALIGNMENT] = self.alignment
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up how the faces were aligned."""
+        self.alignment = dict(checkpoint.get(ALIGNMENT) or {})
+
+    def train(self, mode: bool = True) -> "FaceModel":  # noqa: FBT001, FBT002 - torch's signature
         """Switch to training, or to evaluation; what is frozen in the backbone evaluates in both."""
         super().train(mode)
         if mode:
             set_modes(self.backbone, self.finetune, self.current_epoch)
         return self
 
+    def on_train_start(self) -> None:
+        """Refuse a last batch of one face where batch norm learns.
+
+        Raises:
+            UsageError: The training faces of a rank leave one over.
+        """
+        loader: Any = self.trainer.train_dataloader
+        faces, batch = len(loader.sampler), loader.batch_size
+        if faces % batch != 1 % batch or not self._batch_norm_learns():
+            return
+        raise UsageError(
+            f"data.batch_size: expected batches of two faces or more, of which batch norm takes its mean (got {batch} "
+            f"for {faces} training faces a rank, which leaves one of 1); give another batch size"
+        )
+
+    def _batch_norm_learns(self) -> bool:
+        """Tell whether batch norm of the backbone ever takes the statistics of a batch."""
+        learns = self.finetune.freeze == "none" or (self.finetune.train_batch_norm and not self.finetune.never_learns)
+        return learns and any(isinstance(module, _BatchNorm) for module in self.backbone.modules())
+
     def on_train_epoch_start(self) -> None:
         """Put the backbone into this epoch's modes."""
         set_modes(self.backbone, self.finetune, self.current_epoch)
 
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's hook
+        """Seed what drops out, so that a resumed run drops the same."""
+        data = getattr(self.trainer, "datamodule", None)
+        torch.manual_seed(derived_seed(data.seed if data else 0, self.current_epoch, batch_idx, self.global_rank))
+
     def forward(self, images: Tensor) -> Tensor:
-        """Compute logits.
+        """Compute the columns of all tasks.
 
         Args:
             images: uint8 or float [N, 3, H, W], RGB, 0 to 255, of the size in `preprocess`.
 
         Returns:
-            float [N, classes].
+            float [N, outputs]: logits of classes and of action units, valence and arousal as they are.
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.finetune.never_learns):
             features = self.backbone(images.contiguous(memory_format=torch.channels_last))
         return cast("Tensor", self.head(features))
 
-    def _loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        losses = F.cross_entropy(
-            logits.float(), batch.targets, reduction="none", label_smoothing=self.label_smoothing * self.training
-        )
-        return (losses * batch.valid).sum() / batch.valid.sum().clamp(min=1)
-
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's hook
         """Compute the loss of a batch."""
-        loss = self._loss(self(batch.images), batch)
-        self.train_loss.update(loss.detach(), batch.valid.sum())
-        self.log("train/loss", self.train_loss, on_step=False, on_epoch=True)
-        return loss
+        losses = self.loss(self(batch.images), batch.targets)
+        if getattr(self.trainer.optimizers[0], "is_second_pass", False):  # SAM's, of the same batch
+            return cast("Tensor", losses["loss"])
+        for name in self.loss_names:
+            mean = cast("MeanMetric", self.train_losses[name])
+            mean.update(losses[name].detach(), batch.valid.sum())
+            self.log(f"train/{name}", mean, on_step=False, on_epoch=True)
+        return cast("Tensor", losses["loss"])
 
-    def _evaluate(self, batch: Batch, stage: str) -> None:
-        logits = self(batch.images)
-        mean, scalars, confusion = self.eval_loss[stage], self.scalars[stage], self.confusion[stage]
-        cast("MeanMetric", mean).update(self._loss(logits, batch), batch.valid.sum())
-        cast("MetricCollection", scalars).update(logits, batch.targets, batch.valid)
-        cast("Confusion", confusion).update(logits, batch.targets, batch.valid)
-        self.log(f"{stage}/loss", cast("MeanMetric", mean), on_step=False, on_epoch=True)
-        self.log_dict(cast("MetricCollection", scalars), on_step=False, on_epoch=True)
+    def _answers(self, batch: Batch) -> Tensor:
+        """Compute the columns [N, outputs] in float32, averaged over the views of each face."""
+        outputs = self(batch.images).float()
+        views = len(outputs) // len(batch.rows)
+        return average(outputs, self.tasks, views) if views > 1 else outputs
+
+    def _collect(self, batch: Batch, stage: str) -> None:
+        cast("Collector", self.collectors[stage]).update(self._answers(batch), batch.targets, batch.rows, batch.valid)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's hook
-        """Count a batch of the validation split."""
-        self._evaluate(batch, "val")
+        """Collect a batch of the validation split."""
+        self._collect(batch, "val")
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's hook
-        """Count a batch of the test split."""
-        self._evaluate(batch, "test")
+        """Collect a batch of the test split."""
+        self._collect(batch, "test")
 
-    def on_validation_epoch_start(self) -> None:
-        """Start the validation counts anew."""
-        cast("Confusion", self.confusion["val"]).reset()
+    def on_validation_epoch_end(self) -> None:
+        """Log the numbers of the whole validation split."""
+        self._summarise("val")
 
-    def on_test_epoch_start(self) -> None:
-        """Start the test counts anew."""
-        cast("Confusion", self.confusion["test"]).reset()
+    def on_test_epoch_end(self) -> None:
+        """Log the numbers of the whole test split."""
+        self._summarise("test")
+
+    def _summarise(self, stage: str) -> None:
+        """Compute every number once over all rows of all ranks: no mean of batches, and equal on every rank."""
+        collector = cast("Collector", self.collectors[stage])
+        outcome = collector.compute()
+        collector.reset()
+        self.outcomes[stage] = outcome
+        losses = self.loss(outcome.outputs.to(self.device), outcome.targets.to(self.device))
+        values = {name: float(losses[name]) for name in self.loss_names} | summary(outcome, self.tasks)
+        self.log_dict({f"{stage}/{name}": value for name, value in values.items()})
 
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:  # noqa: ARG002 - Lightning's hook
-        """Compute the probabilities of a batch: rows int64 [n] and float32 [n, classes], without padding."""
-        probabilities = self(batch.images).float().softmax(1)
-        return batch.rows[batch.valid].cpu(), probabilities[batch.valid].cpu()
+        """Compute the columns of a batch: rows int64 [n] and float32 [n, outputs], without padding."""
+        outputs = self._answers(batch)
+        return batch.rows[batch.valid].cpu(), outputs[batch.valid].cpu()
+
+    def configure_callbacks(self) -> list[pl.Callback]:
+        """Give what the optimizer needs at other moments than a step."""
+        return optimizer_callbacks(self.optimizer_spec)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Make the optimizer, and the scheduler that is stepped once an epoch."""
-        spec = self.optimizer_spec
-        groups = parameter_groups(self.backbone, self.head, self.finetune, (spec.lr, spec.weight_decay))
-        optimizer = make_optimizer(groups, spec)
-        scheduler = make_scheduler(optimizer, groups, spec, self.finetune, self.trainer.max_epochs or 1)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "epoch"}}
+        """Make the optimizer and its schedule."""
+        spec, trainer = self.optimizer_spec, self.trainer
+        if not trainer.max_epochs or trainer.max_epochs < 0:
+            raise UsageError(f"trainer.max_epochs must be 1 or more, which schedules need (got {trainer.max_epochs})")
+        groups = parameter_groups(self.backbone, self.head, self.finetune, spec)
+        data = getattr(trainer, "datamodule", None)
+        lr = base_lr(spec, data.batch_size if data else 1, trainer.world_size, trainer.accumulate_grad_batches)
+        optimizer = make_optimizer(groups, spec, lr)
+        epochs = trainer.max_epochs
+        steps = int(trainer.estimated_stepping_batches) // epochs if spec.schedule.per == "step" else 1
+        scheduler, interval, monitor = make_scheduler(optimizer, groups, spec, epochs, steps)
+        chosen: Any = {"scheduler": scheduler, "interval": interval} | ({"monitor": monitor} if monitor else {})
+        return {"optimizer": optimizer, "lr_scheduler": chosen}

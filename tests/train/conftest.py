@@ -1,5 +1,6 @@
 """A small curated set of real pictures: jittered crops of the astronaut's face, and pieces of other pictures."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from curate.manifest import FIELDS, write_curation, write_manifest
+from curate.manifest import FIELDS, read_manifest, write_curation, write_manifest
 
 CLASSES = ["not_face", "face"]
 
@@ -29,6 +30,9 @@ def _resized(image, size):
     return np.asarray(Image.fromarray(image).resize((size, size)))
 
 
+ALIGN = {"detector": "hog", "landmarks": "dlib5", "template": "tight", "size": 64, "border": "replicate"}
+
+
 def write_set(root: Path, counts, labels=tuple(CLASSES), repeat=1, size=64):
     """Write a set with `counts[split][label]` crops; returns the manifest's rows."""
     rng = np.random.default_rng(0)
@@ -44,8 +48,24 @@ def write_set(root: Path, counts, labels=tuple(CLASSES), repeat=1, size=64):
                 rows.append(row | {"split": split, "repeat": repeat if split == "train" else 1})
     frame = pd.DataFrame([dict.fromkeys(FIELDS) | row for row in rows])
     write_manifest(root, frame)
-    write_curation(root, {"labels": list(labels)})
+    write_curation(root, {"labels": list(labels), "config": {"align": ALIGN}})
     return frame
+
+
+def label_everything(root: Path):
+    """Give a set valence, arousal, two action units and people; each of them has gaps. Returns the manifest's rows."""
+    rows = read_manifest(root)
+    rng = np.random.default_rng(1)
+    sign = np.where(rows["label"] == "face", 1.0, -1.0)
+    for name in ("valence", "arousal"):
+        rows[name] = (0.6 * sign + rng.uniform(-0.3, 0.3, len(rows))).astype(np.float32)
+    rows["au_12"] = (sign > 0).astype(np.float32)
+    rows["au_4"] = (rng.random(len(rows)) < 0.5).astype(np.float32)
+    rows.loc[rows.index % 5 == 0, ["valence", "arousal"]] = np.nan
+    rows.loc[rows.index % 7 == 0, "au_12"] = np.nan
+    rows["subject"] = [f"person-{i % 6}" for i in range(len(rows))]
+    write_manifest(root, rows)
+    return rows
 
 
 @pytest.fixture(scope="session")
@@ -56,4 +76,13 @@ def faces_set(tmp_path_factory):
         root,
         {"train": {"face": 12, "not_face": 12}, "val": {"face": 5, "not_face": 6}, "test": {"face": 7, "not_face": 6}},
     )
+    return root
+
+
+@pytest.fixture(scope="session")
+def rich_set(faces_set, tmp_path_factory):
+    """The same faces with labels of all three tasks."""
+    root = tmp_path_factory.mktemp("rich")
+    shutil.copytree(faces_set, root, dirs_exist_ok=True)
+    label_everything(root)
     return root
