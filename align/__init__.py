@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .image import image_suffixes, load_image
     from .ladder import Search, Until
     from .landmarks import LANDMARKERS, Landmarker, follow, locate, open_landmarker
-    from .models import MODELS, find_model, model_sha256, package_root
+    from .models import MODELS, STORE_VARIABLE, cache_folder, find_model, model_sha256, package_root, tell_impostor
     from .quality import Gates, Quality, canonical_crop, measure
     from .schemes import SCHEMES, Scheme
 
@@ -70,9 +70,12 @@ _LAZY = {
     "locate": "landmarks",
     "open_landmarker": "landmarks",
     "MODELS": "models",
+    "STORE_VARIABLE": "models",
+    "cache_folder": "models",
     "find_model": "models",
     "model_sha256": "models",
     "package_root": "models",
+    "tell_impostor": "models",
     "Gates": "quality",
     "Quality": "quality",
     "measure": "quality",
@@ -87,6 +90,7 @@ __all__ = [
     "LANDMARKERS",
     "MODELS",
     "SCHEMES",
+    "STORE_VARIABLE",
     "TEMPLATES",
     "AlignmentRefusedError",
     "Border",
@@ -113,6 +117,7 @@ __all__ = [
     "UsageError",
     "WorkerDiedError",
     "align_face",
+    "cache_folder",
     "canonical_crop",
     "choose_faces",
     "compiled",
@@ -134,6 +139,7 @@ __all__ = [
     "package_root",
     "printable",
     "replacing",
+    "tell_impostor",
     "wait_for_workers",
     "warp",
     "write_atomic",

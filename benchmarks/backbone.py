@@ -21,7 +21,7 @@ def main() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (COUNT - 1, 150, 150, 3), dtype=np.uint8)
     chips = [chip, *noise]
     theirs = dlib.face_recognition_model_v1(str(align.find_model("dlib_face_recognition_resnet_model_v1.dat")))
-    ours = create_backbone(BackboneSpec("dlib_face_resnet", pretrained=True)).eval()
+    ours = create_backbone(BackboneSpec("dlib_face_resnet")).eval()
     batch = torch.from_numpy(np.stack(chips)).permute(0, 3, 1, 2).float().contiguous(memory_format=torch.channels_last)
 
     def run_ours() -> np.ndarray:

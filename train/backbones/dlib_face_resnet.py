@@ -1,24 +1,53 @@
 """The backbone on dlib's face-recognition ResNet, which `align` rebuilds from dlib's own file."""
 
-from align import DlibFaceResNet, UsageError, find_model
+import torch.nn.functional as F  # noqa: N812 - the name everyone gives it
+from torch import Tensor, nn
 
-from .base import Backbone, Preprocess
+from align import DlibFaceResNet
 
-PREPROCESS = Preprocess(size_px=DlibFaceResNet.side_px, mean=DlibFaceResNet.mean_rgb, std=(DlibFaceResNet.std,) * 3)
+from ..weights import CARDS
+from .base import Built, Shape, require_stage
+
+PREPROCESS = CARDS["dlib"].preprocess
 
 
-def build(pretrained: bool | None, stage: int | None) -> Backbone:  # noqa: FBT001 - the registry's Builder
-    """Build the backbone; unless `pretrained` is False with dlib's weights, which an installed package ships.
+class _Net(DlibFaceResNet):
+    """dlib's network for pictures of other channels, and with a stem that shrinks less.
 
-    Raises:
-        UsageError: There is no such stage.
-        ModelError: The file of weights is missing, or its bytes are not the expected ones.
+    Args:
+        stage: Stop after this stage; None is the whole network.
+        shape: Channels and stem; `small` starts with stride 1, padded, and without the max pool.
     """
-    if stage is not None and not 1 <= stage <= DlibFaceResNet.stages:
-        raise UsageError(
-            f"model.backbone.stage must be 1 to {DlibFaceResNet.stages} for dlib_face_resnet (got {stage})"
-        )
-    net = DlibFaceResNet(stage)
-    if pretrained is not False:
-        net.load(find_model(DlibFaceResNet.model_file))
-    return Backbone(net, net.features, PREPROCESS, pretrained=pretrained is not False)
+
+    def __init__(self, stage: int | None, shape: Shape) -> None:
+        super().__init__(stage)
+        self._is_small = shape.stem == "small"
+        first = self.conv
+        if self._is_small:
+            self.conv = nn.Conv2d(shape.channels, first.out_channels, 7, 1, 3)
+        elif shape.channels != first.in_channels:
+            self.conv = nn.Conv2d(shape.channels, first.out_channels, 7, 2)
+
+    def maps(self, x: Tensor) -> Tensor:
+        """Map normalized [N, channels, H, W] to the last map."""
+        x = F.relu(self.affine(self.conv(x)))
+        out: Tensor = self.blocks(x if self._is_small else F.max_pool2d(x, 3, 2))
+        return out
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map normalized [N, channels, H, W] to [N, features]."""
+        descriptor: Tensor = self.fc(self.maps(x).mean(dim=(2, 3)))
+        return descriptor
+
+
+def build(shape: Shape) -> Built:
+    """Build dlib's network with random weights."""
+    whole = _Net(None, shape)
+
+    def cut(stage: int) -> tuple[nn.Module, int]:
+        net = _Net(require_stage(stage, DlibFaceResNet.stages, "dlib_face_resnet"), shape)
+        state = whole.state_dict()
+        net.load_state_dict({key: state[key] for key in net.state_dict()})
+        return net, net.features
+
+    return Built(whole, whole.features, PREPROCESS, cut)

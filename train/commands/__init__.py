@@ -1,0 +1,1 @@
+"""The commands of `eyeline-train` that are not Lightning's: each module has `make_parser()` and `run(arguments)`."""
