@@ -8,15 +8,12 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from align import UsageError
-from train.augment import (
-    Augment,
-    AugmentSpec,
-    affine_matrices,
-    lose_detail,
-    recolour,
-    shrink_matrix,
-    warp,
-)
+from train.augment import Augment, AugmentSpec
+from train.augment.apply import augment_by_torch
+from train.augment.colour import Tint, add_noise, erase, recolour
+from train.augment.detail import lose_detail, shrink_matrix
+from train.augment.geometry import Moves, affine_matrices, perspective_matrices, sampling_grid, square, warp
+from train.augment.on_cpu import augment_on_cpu
 
 STRONG = AugmentSpec(
     rotate_deg=30,
@@ -28,6 +25,11 @@ STRONG = AugmentSpec(
     low_resolution=0.7,
     min_side_px=4,
     blur=0.7,
+    shear_deg=10,
+    perspective=0.1,
+    saturation=1,
+    noise=0.1,
+    erase=0.5,
 )
 
 NO_AUGMENT = AugmentSpec(
@@ -43,9 +45,14 @@ def seeded(seed):
     return torch.Generator().manual_seed(seed)
 
 
-def matrices(count, flip=False, turn=0.0, zoom=1.0, shift=(0.0, 0.0)):
+def matrices(count, flip=False, turn=0.0, zoom=1.0, shift=(0.0, 0.0), shear=0.0):
     ones = torch.ones(count)
-    return affine_matrices(ones.bool() & flip, ones * turn, ones * zoom, torch.tensor(shift).repeat(count, 1))
+    moves = Moves(ones.bool() & flip, ones * turn, ones * zoom, torch.tensor(shift).repeat(count, 1), ones * shear)
+    return affine_matrices(moves)
+
+
+def tint(saturation=(1.0, 1.0), contrast=(1.0, 1.0), brightness=(0.0, 0.0)):
+    return Tint(torch.tensor(saturation), torch.tensor(contrast), torch.tensor(brightness))
 
 
 @given(count=st.integers(1, 4), side=st.integers(2, 40), seed=st.integers(0, 1000))
@@ -107,15 +114,15 @@ def test_a_shift_is_a_share_of_the_side():
 
 def test_grey_is_luma_and_leaves_the_others():
     images = pictures(2).float()
-    found = recolour(images, torch.tensor([True, False]), torch.ones(2), torch.zeros(2))
+    found = recolour(images, tint(saturation=(0.0, 1.0)))
     luma = 0.299 * images[0, 0] + 0.587 * images[0, 1] + 0.114 * images[0, 2]
     torch.testing.assert_close(found[0], luma.expand(3, -1, -1))
-    torch.testing.assert_close(found[1], images[1])
+    torch.testing.assert_close(found[1], images[1], atol=1e-3, rtol=0)
 
 
 def test_contrast_keeps_the_mean_and_scales_the_deviation():
     images = pictures(2).float()
-    found = recolour(images, torch.zeros(2).bool(), torch.tensor([0.5, 2.0]), torch.tensor([0.0, 10.0]))
+    found = recolour(images, tint(contrast=(0.5, 2.0), brightness=(0.0, 10.0)))
     torch.testing.assert_close(found.mean((1, 2, 3)), images.mean((1, 2, 3)) + torch.tensor([0.0, 10.0]))
     torch.testing.assert_close(found.std((1, 2, 3)), images.std((1, 2, 3)) * torch.tensor([0.5, 2.0]))
 
@@ -146,7 +153,147 @@ def test_blur_equals_scipys_away_from_the_border():
     assert torch.equal(found[1], images[1])
 
 
-@pytest.mark.parametrize("bad", [{"flip": 1.5}, {"rotate_deg": -1}, {"grey": float("nan")}, {"min_side_px": 0}])
+@pytest.mark.parametrize(
+    "bad", [{"flip": 1.5}, {"rotate_deg": -1}, {"grey": float("nan")}, {"min_side_px": 0}, {"perspective": 0.5}]
+)
 def test_ranges_are_checked(bad):
     with pytest.raises(UsageError, match=f"data.augment.{next(iter(bad))} must be"):
         AugmentSpec(**bad)
+
+
+def test_saturation_moves_colours_from_or_to_their_luma():
+    images = pictures(2).float()
+    found = recolour(images, tint(saturation=(0.5, 2.0)))
+    luma = torch.einsum("nchw,c->nhw", images, torch.tensor([0.299, 0.587, 0.114]))[:, None]
+    torch.testing.assert_close(found[0], (images + luma)[0] / 2, atol=1e-3, rtol=1e-5)
+    torch.testing.assert_close(found[1], (2 * images - luma)[1], atol=1e-3, rtol=1e-5)
+
+
+def test_shear_slants_the_columns_and_leaves_rows_level():
+    column = torch.zeros(1, 1, 41, 41)
+    column[..., 20] = 1
+    sheared = warp(column, matrices(1, shear=torch.pi / 4))[0, 0]
+    assert sheared.argmax(1)[5:36].tolist() == list(range(35, 4, -1))
+    row = warp(column.mT, matrices(1, shear=torch.pi / 4))
+    torch.testing.assert_close(row, column.mT)
+
+
+def test_a_homography_takes_the_square_to_its_corners():
+    corners = square(50) + (torch.rand(50, 4, 2, generator=seeded(0)) * 2 - 1) * 0.9
+    at = torch.cat([square(50), torch.ones(50, 4, 1)], 2)
+    found = torch.einsum("nij,nkj->nki", perspective_matrices(corners), at)
+    torch.testing.assert_close(found[..., :2] / found[..., 2:], corners, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(perspective_matrices(square(1)), torch.eye(3)[None])
+
+
+def test_the_grid_is_torchs_for_an_affine_and_the_same_by_either_way():
+    affine = matrices(2, turn=0.3, zoom=1.2, shift=(0.1, -0.2), shear=0.1)
+    expected = torch.nn.functional.affine_grid(affine[:, :2], [2, 3, 6, 9], align_corners=False)
+    torch.testing.assert_close(sampling_grid(affine, 6, 9), expected)
+    scaled = torch.cat([affine[:1], affine[:1] @ perspective_matrices(square(1) * 0.999)])
+    torch.testing.assert_close(sampling_grid(scaled, 6, 9)[0], expected[0])
+
+
+def test_perspective_alone_moves_corners_by_at_most_its_share():
+    at = torch.arange(40.0).expand(60, 3, 40, 40)
+    found = Augment(dataclasses.replace(NO_AUGMENT, perspective=0.1))(at, seeded(0))
+    moved = (found - at).abs().amax((1, 2, 3))
+    assert 2 < float(moved.max()) < 0.15 * 40
+    assert float(moved.min()) > 0.1
+
+
+def test_noise_is_normal_of_each_pictures_own_deviation_and_differs_between_pictures():
+    grey = torch.full((40, 3, 40, 40), 127.0)
+    found = Augment(dataclasses.replace(NO_AUGMENT, noise=0.1))(grey, seeded(0)) - 127
+    deviation = found.std((1, 2, 3))
+    assert float(deviation.max()) == pytest.approx(25.5, abs=2)
+    assert float(deviation.min()) < 3
+    assert float(found.mean()) == pytest.approx(0, abs=0.3)
+    scaled = (found / deviation.view(-1, 1, 1, 1)).flatten(1)
+    assert float((scaled.abs() < 1).float().mean()) == pytest.approx(0.683, abs=0.01)
+    same = torch.corrcoef(scaled) - torch.eye(40)
+    assert float(same.abs().max()) < 0.1
+    exact = add_noise(grey[:2].clone(), torch.tensor([0.0, 5.0]), torch.tensor([0, 7]))
+    assert torch.equal(exact[0], grey[0])
+    assert float(exact[1].std()) == pytest.approx(5, rel=0.05)
+
+
+def test_an_erased_box_is_noise_and_the_rest_is_as_it_was():
+    grey = torch.full((2, 3, 20, 20), 255.0)
+    found = erase(grey.clone(), torch.tensor([[2, 3, 12, 18], [0, 0, 0, 0]]), torch.tensor([5, 5]))
+    assert torch.equal(found[1], grey[1])
+    inside = found[0, :, 2:12, 3:18]
+    assert (inside < 255).float().mean() > 0.95
+    assert 100 < float(inside.mean()) < 155
+    outside = found[0].clone()
+    outside[:, 2:12, 3:18] = 255
+    assert torch.equal(outside, grey[0])
+
+
+def test_erasing_has_the_probability_and_the_areas_asked_for():
+    white = torch.full((1000, 3, 30, 30), 255.0)
+    found = Augment(dataclasses.replace(NO_AUGMENT, erase=0.4, erase_area=0.32))(white, seeded(0))
+    share = (found < 255).any(1).float().mean((1, 2))
+    erased = share[share > 0]
+    assert len(erased) / 1000 == pytest.approx(0.4, abs=0.05)
+    assert 0.01 < float(erased.min()) < 0.04
+    assert 0.28 < float(erased.max()) < 0.36
+    assert float(erased.mean()) == pytest.approx(0.17, abs=0.02)
+    boxes = Augment(AugmentSpec(erase=1.0, erase_area=0.3)).draw(1000, 112, seeded(1)).boxes
+    ratio = (boxes[:, 2] - boxes[:, 0]) / (boxes[:, 3] - boxes[:, 1])
+    assert 0.28 < float(ratio.min()) < 0.4
+    assert 2.5 < float(ratio.max()) < 3.6
+    assert int(boxes.min()) >= 0
+    assert int(boxes.max()) <= 112
+    assert int(boxes[:, 0].min()) == 0
+    assert int(boxes[:, 3].max()) == 112
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("spec", [STRONG, AugmentSpec(), dataclasses.replace(STRONG, perspective=0.0)])
+def test_the_compiled_and_the_torch_augmentation_give_the_same(spec, seed):
+    images = pictures(40, 33, seed)
+    draws = Augment(spec).draw(40, 33, seeded(seed))
+    torch.testing.assert_close(augment_on_cpu(images, draws), augment_by_torch(images, draws), atol=0.02, rtol=0)
+
+
+def test_an_empty_batch_stays_empty():
+    assert Augment(STRONG)(pictures(0, 12), seeded(0)).shape == (0, 3, 12, 12)
+
+
+def test_threads_change_nothing():
+    images, threads = pictures(20, 32), torch.get_num_threads()
+    try:
+        found = []
+        for count in (1, 4):
+            torch.set_num_threads(count)
+            found.append(Augment(STRONG)(images, seeded(3)))
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_input_of_any_layout_and_type_is_left_alone(layout):
+    images = pictures(4, 16)
+    given = images.float().contiguous(memory_format=layout)
+    before = given.clone()
+    found = Augment(STRONG)(given, seeded(1))
+    assert torch.equal(given, before)
+    torch.testing.assert_close(found, Augment(STRONG)(images, seeded(1)), atol=1e-3, rtol=0)
+
+
+def test_the_generator_advances_by_the_same_amount_whatever_is_asked_for():
+    states = []
+    for spec in (NO_AUGMENT, STRONG, AugmentSpec()):
+        generator = seeded(0)
+        Augment(spec)(pictures(5, 16), generator)
+        states.append(generator.get_state())
+    assert all(torch.equal(state, states[0]) for state in states)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_gives_what_the_cpu_gives():
+    images = pictures(40, 48)
+    found = Augment(STRONG)(images.cuda(), seeded(3)).cpu()
+    torch.testing.assert_close(found, Augment(STRONG)(images, seeded(3)), atol=0.5, rtol=0)

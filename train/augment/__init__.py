@@ -1,0 +1,6 @@
+"""Augments a batch at once: one resampling, one matrix of colours, loss of detail, noise and erased rectangles."""
+
+from .apply import Augment
+from .spec import AugmentSpec
+
+__all__ = ["Augment", "AugmentSpec"]

@@ -1,0 +1,134 @@
+"""Draws the augmentation of a batch from one generator, and applies it."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from .colour import WHITE, Tint, add_noise, erase, noise_starts, recolour
+from .detail import lose_detail
+from .geometry import Moves, affine_matrices, perspective_matrices, square, warp
+from .on_cpu import augment_on_cpu
+from .spec import AugmentSpec
+
+_LADDER_STEPS = 6
+_LEAST_PX = 2  # of the compiled augmentation
+_ERASE_RATIO = 10 / 3  # of a rectangle's sides, at most
+_ERASE_LEAST = 1 / 16  # of the largest area
+
+
+class Draws(NamedTuple):
+    """What was drawn for each picture of a batch; all on the CPU, the first dimension is N."""
+
+    matrices: Tensor
+    saturation: Tensor
+    contrast: Tensor
+    brightness: Tensor
+    sides_px: Tensor
+    sigma_px: Tensor
+    noise: Tensor
+    noise_starts: Tensor
+    boxes: Tensor
+    fill_starts: Tensor
+
+
+def augment_by_torch(images: Tensor, draws: Draws) -> Tensor:
+    """Augment a batch by torch's own operations, on any device.
+
+    Args:
+        images: uint8 or float [N, 3, S, S], RGB, 0 to 255.
+        draws: Of what to do.
+
+    Returns:
+        float32 [N, 3, S, S], 0 to 255.
+    """
+    out = warp(images.to(torch.float32, memory_format=torch.contiguous_format), draws.matrices)
+    out = lose_detail(out, draws.sides_px, draws.sigma_px)
+    out = recolour(out, Tint(draws.saturation, draws.contrast, draws.brightness))
+    if bool(draws.noise.any()):
+        out = add_noise(out, draws.noise, draws.noise_starts)
+    return erase(out.clamp_(0, WHITE), draws.boxes, draws.fill_starts)
+
+
+class Augment:
+    """Draws and applies the augmentation of a batch.
+
+    What is drawn comes from a CPU generator alone, so that it is the same on every device.
+    """
+
+    def __init__(self, spec: AugmentSpec) -> None:
+        self.spec = spec
+
+    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
+        """Augment a batch.
+
+        Args:
+            images: uint8 or float [N, 3, S, S], RGB, 0 to 255.
+            generator: On the CPU; advanced by the same amount for the same shape.
+
+        Returns:
+            float32 [N, 3, S, S], 0 to 255.
+        """
+        draws = self.draw(len(images), images.shape[-1], generator)
+        if images.device.type == "cpu" and images.shape[-1] >= _LEAST_PX:
+            return augment_on_cpu(images if images.dtype == torch.uint8 else images.float(), draws)
+        return augment_by_torch(images, draws)
+
+    def draw(self, count: int, side_px: int, generator: Generator) -> Draws:
+        """Draw what happens to each of `count` pictures."""
+        spec = self.spec
+
+        def uniform(*shape: int) -> Tensor:
+            return torch.rand(count, *shape, generator=generator)
+
+        def signed(limit: float, *shape: int) -> Tensor:
+            return (uniform(*shape) * 2 - 1) * limit
+
+        def chosen(probability: float) -> Tensor:
+            return uniform() < probability
+
+        def factor(limit: float) -> Tensor:
+            return signed(math.log1p(limit)).exp()
+
+        moves = Moves(
+            chosen(spec.flip),
+            signed(math.radians(spec.rotate_deg)),
+            factor(spec.zoom),
+            signed(spec.shift, 2),
+            signed(math.radians(spec.shear_deg)),
+        )
+        jitter = signed(2 * spec.perspective, 4, 2)
+        matrices = affine_matrices(moves)
+        if spec.perspective:
+            matrices = matrices @ perspective_matrices(square(count) + jitter)
+        values = 3 * side_px * side_px
+        return Draws(
+            matrices,
+            torch.where(chosen(spec.grey), 0.0, factor(spec.saturation)),
+            factor(spec.contrast),
+            signed(spec.brightness) * WHITE,
+            torch.where(chosen(spec.low_resolution), self._sides(count, side_px, generator), side_px),
+            torch.where(chosen(spec.blur), uniform() * spec.blur_sigma_px, 0.0),
+            uniform() * spec.noise * WHITE,
+            noise_starts(count, values, generator),
+            self._boxes(chosen(spec.erase), uniform(4), side_px),
+            noise_starts(count, values, generator),
+        )
+
+    def _sides(self, count: int, side_px: int, generator: Generator) -> Tensor:
+        """Draw sides from a geometric ladder between the smallest and the full one."""
+        smallest = min(self.spec.min_side_px, side_px)
+        steps = torch.randint(_LADDER_STEPS, (count,), generator=generator)
+        return (smallest * (side_px / smallest) ** (steps / _LADDER_STEPS)).round().long()
+
+    def _boxes(self, chosen: Tensor, uniform: Tensor, side_px: int) -> Tensor:
+        """Make the rectangles to erase, int64 [N, 4], of uniform [N, 4]; all of a rectangle lies in the picture.
+
+        Areas are uniform and ratios log-uniform, as in Zhong et al. 2020; a side is cut to the picture's.
+        """
+        area = self.spec.erase_area * (_ERASE_LEAST + (1 - _ERASE_LEAST) * uniform[:, :1]) * side_px**2
+        stretch = torch.exp((uniform[:, 1:2] - 0.5) * math.log(_ERASE_RATIO))
+        sides = (torch.cat([stretch, 1 / stretch], 1) * area.sqrt()).round().clamp(max=side_px)
+        start = (uniform[:, 2:] * (side_px - sides + 1)).floor().clamp(max=side_px - sides)
+        return torch.cat([start, start + sides], 1).long() * chosen[:, None]
