@@ -11,6 +11,7 @@ from jsonargparse import ArgumentParser
 
 import align.cli
 import curate.cli
+import train.cli
 from curate import config
 from curate.manifest import FIELDS
 from curate.outcome import DropReason
@@ -23,6 +24,7 @@ def pages() -> dict[str, str]:
     return {
         "eyeline-align.md": _command_page(align.cli.make_parser()),
         "eyeline-curate.md": _command_page(curate.cli.make_parser()),
+        "eyeline-train.md": _command_page(train.cli.make_parser()),
         "manifest.md": _manifest_page(),
         "datasets-toml.md": _registry_page(),
     }

@@ -13,9 +13,10 @@ from PIL import Image
 
 from curate.manifest import read_manifest, write_curation, write_manifest
 from train.checkpoints import flatten
-from train.cli import main, recipe_names, with_recipe_paths
-from train.module import FaceClassifier
+from train.cli import main
+from train.module import FaceModel
 from train.pack import pack
+from train.recipes import recipe_names, with_recipe_paths
 
 from .conftest import write_set
 
@@ -43,7 +44,7 @@ def checkpoint(folder):
 
 def one_sentence(capsys):
     text = capsys.readouterr().err.strip().splitlines()
-    sentences = [line for line in text if not line.startswith("epoch ")]
+    sentences = [line for line in text if not line.startswith(("epoch ", "note: "))]
     assert len(sentences) == 1, text
     assert "Traceback" not in sentences[0]
     return sentences[0]
@@ -60,9 +61,9 @@ def test_fit_leaves_logs_of_both_kinds_and_a_checkpoint(run):
 
 def test_a_checkpoint_loads_without_running_code(run):
     stored = torch.load(checkpoint(run), weights_only=True)
-    assert stored["hyper_parameters"]["classes"] == ["not_face", "face"]
-    model = FaceClassifier.load_from_checkpoint(checkpoint(run), map_location="cpu")
-    assert model.classes == ["not_face", "face"]
+    assert stored["hyper_parameters"]["tasks"]["classes"] == ["not_face", "face"]
+    model = FaceModel.load_from_checkpoint(checkpoint(run), map_location="cpu")
+    assert model.tasks.classes == ["not_face", "face"]
     for name, value in model.state_dict().items():
         torch.testing.assert_close(value, stored["state_dict"][name])
 
@@ -83,7 +84,7 @@ def test_test_writes_what_predict_confirms(run, faces_set, capsys):
         numbers["accuracy_micro"]
     )
     shares = found[["p_not_face", "p_face"]].to_numpy()
-    model = FaceClassifier.load_from_checkpoint(checkpoint(run), map_location="cpu").eval()
+    model = FaceModel.load_from_checkpoint(checkpoint(run), map_location="cpu").eval()
     with torch.no_grad():
         expected = model(pack([faces_set / crop for crop in rows["crop"]], 160)).softmax(1).numpy()
     np.testing.assert_allclose(shares, expected, atol=1e-5)
@@ -148,7 +149,7 @@ def test_same_seed_same_weights_and_another_seed_others(run, faces_set, tmp_path
 
 
 def test_resuming_goes_on_and_ends_where_an_uninterrupted_run_ends(faces_set, tmp_path):
-    fit = ["fit", "--data.root", str(faces_set), *QUICK, "--model.optimizer.schedule", "constant"]
+    fit = ["fit", "--data.root", str(faces_set), *QUICK, "--model.optimizer.schedule.name", "constant"]
     long, short = tmp_path / "long", tmp_path / "short"
     assert main([*fit, "--trainer.default_root_dir", str(long)]) == 0
     assert main([*fit, "--trainer.default_root_dir", str(short), "--trainer.max_epochs", "1"]) == 0
@@ -189,7 +190,7 @@ def test_a_set_without_validation_rows_trains_and_says_so(tmp_path, capsys):
     write_set(tmp_path, {"train": {"face": 4, "not_face": 4}})
     fit = ["fit", "--data.root", str(tmp_path), *QUICK, "--trainer.default_root_dir", str(tmp_path / "run")]
     assert main(fit) == 0
-    assert "no validation rows" in one_sentence(capsys)
+    assert "no validation rows" in capsys.readouterr().err
     assert "val/loss" not in pd.read_csv(tmp_path / "run" / "fit" / "metrics.csv")
 
 
@@ -228,7 +229,7 @@ def test_wrong_usage_fails_in_one_sentence(faces_set, tmp_path, capsys):
     fails(["fly"], capsys, 2, "'fly'")
     fails(["fit", *root, "--data.batch_size", "0"], capsys, 2, "data.batch_size must be")
     fails(["fit", *root, "--model.backbone.name", "resnet81"], capsys, 2, "resnet81")
-    fails(["fit", *root, "--model.classes", "[a,b]"], capsys, 2, "--model.classes")
+    fails(["fit", *root, "--model.tasks.classes", "[a,b]"], capsys, 2, "--model.tasks")
     fails(["test", *root], capsys, 2, "expected --ckpt_path")
     fails(["test", *root, "--ckpt_path", str(tmp_path / "no.ckpt")], capsys, 2, "no such file")
     (tmp_path / "not.ckpt").write_text("hello")

@@ -1,0 +1,80 @@
+"""What face pretraining is worth: neutral or smiling told by dlib's network, fine-tuned and from random weights."""
+
+import argparse
+import json
+import statistics
+import tempfile
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import curate.cli
+import train.cli
+
+from ._faces import data_folder
+
+REGISTRY = r"""
+[smile]
+title = "Face Research Lab London Set: 102 people, neutral and smiling"
+source = { kind = "images", path = "london/*.jpg", label_from = "_(\\d+)\\.jpg", subject_from = "/(\\d+)_", label_names = { 03 = "neutral", 08 = "smiling" } }
+labels = ["neutral", "smiling"]
+align = { template = "tight", size = 150 }
+split = { by = "subject", val = 0.0, folds = 5 }
+dedup = { radius = 0 }
+licence = "CC BY 4.0"
+"""
+
+MODELS = {
+    "face-pretrained, fine-tuned": ["--model.finetune.backbone_lr", "0.1"],
+    "face-pretrained, frozen": ["--model.finetune.freeze", "all"],
+    "random weights": ["--model.backbone.weights", "none", "--model.finetune.backbone_lr", "1.0"],
+}
+"""What of each contestant differs from `SHARED`."""
+
+SHARED = [
+    *("--model.backbone.name", "dlib_face_resnet", "--model.finetune.freeze", "none"),
+    *("--model.head.dropout_before", "0.2", "--data.batch_size", "16"),
+]
+
+
+def main(*options: str) -> None:
+    """Print the accuracy on people who were not trained on: mean and spread over five seeds, each with its own fold."""
+    parser = argparse.ArgumentParser(prog="benchmarks smile", description=__doc__)
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--folds", type=int, default=5, help="of the five, how many to run")
+    parser.add_argument("--lr", type=float, nargs="*", default=[1e-3], help="the head's rate; each is run")
+    chosen = parser.parse_args(options)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "datasets.toml").write_text(REGISTRY)
+        _quietly(curate.cli.main, ["run", "smile", "--registry", str(root / "datasets.toml"), *_set(root)])
+        print(f"{'':30}{'lr':>8}  accuracy on new people, mean (min to max) of {chosen.folds} folds and seeds")
+        for lr in chosen.lr:
+            for name, differs in MODELS.items():
+                flags = [*SHARED, *differs, "--model.optimizer.lr", str(lr), "--trainer.max_epochs", str(chosen.epochs)]
+                scores = [_score(root, fold, flags) for fold in range(chosen.folds)]
+                spread = f"({min(scores):.3f} to {max(scores):.3f}), sd {statistics.pstdev(scores):.3f}"
+                print(f"{name:30}{lr:8g}  {statistics.mean(scores):.3f} {spread}", flush=True)
+
+
+def _set(root: Path) -> list[str]:
+    return ["--root", str(data_folder()), "--out", str(root / "set")]
+
+
+def _score(root: Path, fold: int, flags: list[str]) -> float:
+    """Train with the seed `fold` without the people of that fold, and give the accuracy on them."""
+    _quietly(curate.cli.main, ["split", str(root / "set"), "--fold", str(fold)])
+    common = ["--data.root", str(root / "set"), "--trainer.default_root_dir", str(root / "run"), "--json"]
+    common += ["--trainer.enable_progress_bar", "false"]
+    _quietly(train.cli.main, ["fit", *common, *flags, "--seed_everything", str(fold)])
+    return float(json.loads(_quietly(train.cli.main, ["test", *common, "--ckpt_path", "last"]))["accuracy_micro"])
+
+
+def _quietly(command: object, arguments: list[str]) -> str:
+    """Run a command and give what it printed."""
+    printed = StringIO()
+    with redirect_stdout(printed):
+        code = command(arguments)  # type: ignore[operator]
+    if code:
+        raise SystemExit(code)
+    return printed.getvalue()
