@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -26,6 +27,10 @@ from .video_parts import VideoPart
 
 _LUMA_FIRST = ("yuv", "yuvj", "nv12", "nv21", "gray")
 """Prefixes of the pixel formats whose first plane is the luma, at 8 bits."""
+
+
+STREAM_PATIENCE_S = 10.0
+"""How long a stream may say nothing before it counts as broken off."""
 
 
 @dataclass(frozen=True)
@@ -83,25 +88,30 @@ class VideoReader:
     are taken out of it. What breaks the decoding ends the iteration and stands in `error`; the frames before
     the break have been given.
 
+    Args:
+        path: A file; or, as text, the address of a stream that FFmpeg opens.
+        sample: Which frames are wanted.
+        part: Of a file, the part that is read; None is all of it.
+
     Attributes:
         decoded: Frames that came out of the decoder so far, of the part.
         first_index: Place of the part's first frame in the video.
         error: One sentence on what broke; None where the video was whole.
     """
 
-    def __init__(self, path: Path, sample: Sample, part: VideoPart | None = None) -> None:
+    def __init__(self, path: Path | str, sample: Sample, part: VideoPart | None = None) -> None:
         self.decoded = 0
         self.first_index = part.first_index if part else 0
         self.error: str | None = None
         self._path = path
-        self._name = printable(path)
+        self._name = _without_password(path) if isinstance(path, str) else printable(path)
         self._sample = sample
         self._part = part
         self._container: InputContainer | None = None
 
     def __enter__(self) -> Self:
         try:
-            self._container = av.open(f"file:{self._path}", mode="r")
+            self._container = _open(self._path)
         except FileNotFoundError:
             self.error = f"{self._name}: expected a video (no such file)"
         except (av.FFmpegError, OSError, ValueError) as error:
@@ -192,6 +202,18 @@ class VideoReader:
                 return None
             expected, found = f"{stream.frames} frames", f"{self.decoded}"
         return f"{self._name}: expected {expected} (found {found}); the file is cut short"
+
+
+def _open(path: Path | str) -> InputContainer:
+    if isinstance(path, Path):
+        return av.open(f"file:{path}", mode="r")
+    # by TCP, for lost packets of UDP are lost pictures; and whoever says nothing for so long has gone away
+    return av.open(path, mode="r", container_options={"rtsp_transport": "tcp"}, timeout=STREAM_PATIENCE_S)
+
+
+def _without_password(address: str) -> str:
+    """Give an address as it may be printed: without the user and the password that it may hold."""
+    return re.sub(r"//[^/@]*@", "//", address)
 
 
 def _until(end_pts: int | None, frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:

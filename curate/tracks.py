@@ -6,6 +6,8 @@ picture in the box jumps: in edited video another person may sit in the same pla
 they show the same do not count as missed.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -39,51 +41,66 @@ def assign_tracks(rows: pd.DataFrame, tracking: Tracking) -> NDArray[np.object_]
     for source_id, members in rows.iloc[in_video].groupby("source_id", sort=True).indices.items():
         places = in_video[members]
         places = places[np.lexsort((ids[places], frames[places]))]
-        follower = _Tracker(tracking, boxes, hashes)
+        tracker = Tracker(tracking)
         for number in _by_frame(frames[places]):
             some = places[number]
-            follower.step(some[has_face[some]], new_scene=bool(cuts[some].any()))
-        for place, track in follower.track_of.items():
-            tracks[place] = f"{source_id}-{track:04d}"
+            shown = some[has_face[some]]
+            found = tracker.step(boxes[shown], hashes[shown].tolist(), new_scene=bool(cuts[some].any()))
+            tracks[shown] = [f"{source_id}-{track:04d}" for track in found]
     return tracks
 
 
-class _Tracker:
-    """The tracks of one video; rows are known by their places in the manifest."""
+class Tracker:
+    """Follow the faces of one video from frame to frame; what is kept is bounded by the tracks that are open.
 
-    def __init__(self, tracking: Tracking, boxes: NDArray[np.float64], hashes: NDArray[np.object_]) -> None:
-        self.track_of: dict[int, int] = {}
+    Args:
+        tracking: When two faces belong together.
+    """
+
+    def __init__(self, tracking: Tracking) -> None:
         self._tracking = tracking
-        self._boxes = boxes
-        self._hashes = hashes
-        self._open: dict[int, tuple[int, int]] = {}  # track -> the row that it was last seen in, and the step
+        self._open: dict[int, tuple[NDArray[np.float64], bytes | None, int]] = {}  # box, hash, and the step, last seen
         self._step = 0
         self._count = 0
 
-    def step(self, faces: NDArray[np.intp], *, new_scene: bool) -> None:
-        """Take the faces of the next frame that was looked at."""
+    @property
+    def open(self) -> frozenset[int]:
+        """The tracks that a face of the next frame may go on."""
+        return frozenset(self._open)
+
+    def step(
+        self, boxes: NDArray[np.float64], hashes: Sequence[bytes | None] | None = None, *, new_scene: bool = False
+    ) -> list[int]:
+        """Take the faces of the next frame that was looked at.
+
+        Args:
+            boxes: float64 [N, 4], left, top, right and bottom edge of each.
+            hashes: Perceptual hash of each, where it has one.
+            new_scene: No track goes on.
+
+        Returns:
+            The number of each face's track, from 0.
+        """
         self._step += 1
-        if new_scene:
-            self._open = {}
+        looks = [None] * len(boxes) if hashes is None else hashes
         last_seen = self._step - 1 - self._tracking.gap
-        self._open = {track: seen for track, seen in self._open.items() if seen[1] >= last_seen}
+        self._open = {} if new_scene else {track: seen for track, seen in self._open.items() if seen[2] >= last_seen}
         pairs = [
-            (overlap, track, int(face))
-            for track, (row, _) in self._open.items()
-            for face in faces
-            if (overlap := _iou(self._boxes[row], self._boxes[face])) >= self._tracking.overlap
-            and not _jumps(self._hashes[row], self._hashes[face])
+            (overlap, track, face)
+            for track, (box, look, _) in self._open.items()
+            for face in range(len(boxes))
+            if (overlap := _iou(box, boxes[face])) >= self._tracking.overlap and not _jumps(look, looks[face])
         ]
         taken: dict[int, int] = {}
         for _, track, face in sorted(pairs, key=lambda pair: (-pair[0], *pair[1:])):
             if face not in taken and track not in taken.values():
                 taken[face] = track
-        for face in faces.tolist():
+        for face in range(len(boxes)):
             if face not in taken:
                 taken[face] = self._count
                 self._count += 1
-            self.track_of[face] = taken[face]
-            self._open[taken[face]] = (face, self._step)
+            self._open[taken[face]] = (boxes[face], looks[face], self._step)
+        return [taken[face] for face in range(len(boxes))]
 
 
 def _by_frame(frames: NDArray[np.int64]) -> list[NDArray[np.intp]]:

@@ -14,6 +14,7 @@ from align import write_atomic
 from ..manifest import read_curation, read_manifest
 from . import duplicates, groups, labels, people, sheets, tallies, text
 from .checks import check_crops, check_set
+from .environment import page_environment
 from .hashes import duplicate_bits
 from .histograms import AFFECT, HEIGHT, WIDTH, Histogram, histogram, is_number, measure_histograms
 from .ridges import class_ridges
@@ -63,17 +64,7 @@ def render(rows: pd.DataFrame, record: Mapping[str, Any], crops: Crops) -> str:
 @functools.cache
 def _template() -> jinja2.Template:
     """Compile the page's templates, once a process."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader(__package__, "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        plain=text.plain, count=text.count, percent=text.percent, value=text.value, many=text.many
-    )
-    return environment.get_template("page.html.jinja")
+    return page_environment(__package__).get_template("page.html.jinja")
 
 
 def _identity(record: Mapping[str, Any]) -> dict[str, Any]:

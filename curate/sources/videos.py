@@ -10,13 +10,15 @@ from ..video_parts import split_video
 from .files import make_items
 from .items import Item, Unit, list_files, stamp
 
-SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".gif"})
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".gif"}
+)
 """What is taken from a folder; a glob or a file may have any name."""
 
 
 def list_units(source: Source, number: int, root: Path, out: Path) -> Iterator[Unit]:
     """Yield a unit for each video; the parts of a long one have their place in their name."""
-    files = list_files(source, root, SUFFIXES, out)
+    files = list_files(source, root, VIDEO_SUFFIXES, out)
     for item in make_items(source, root, files):
         unit_id, mark = f"{number:02d}-{item.source_id}", stamp([item.path])
         parts = split_video(item.path)
