@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _CELL_INCHES = 1.1
 _MOST_CELLS_WITH_TEXT = 30
+_LONGEST_NAME = 24
 
 
 def confusion_figure(counts: NDArray[np.int64], names: Sequence[str], title: str) -> "Figure":
@@ -18,7 +19,7 @@ def confusion_figure(counts: NDArray[np.int64], names: Sequence[str], title: str
 
     Args:
         counts: int64 [C, C].
-        names: The C class names.
+        names: The C class names; long ones are cut, and none is read as a formula.
         title: Above the picture.
 
     Returns:
@@ -34,15 +35,21 @@ def confusion_figure(counts: NDArray[np.int64], names: Sequence[str], title: str
     rows = counts.sum(1, keepdims=True)
     shares = np.divide(counts, rows, out=np.zeros(counts.shape), where=rows > 0)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    names = [_short(name) for name in names]
     labels = [f"{name}\n(no rows)" if not total else name for name, total in zip(names, rows[:, 0], strict=True)]
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(names)), labels)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor", parse_math=False)
+    axes.set_yticks(range(len(names)), labels, parse_math=False)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
-    axes.set_title(title)
+    axes.set_title(title, parse_math=False)
     if len(names) <= _MOST_CELLS_WITH_TEXT:
         for (i, j), count in np.ndenumerate(counts):
             text = f"{count}\n{shares[i, j]:.1%}" if rows[i, 0] else "0"
             axes.text(j, i, text, ha="center", va="center", color="white" if shares[i, j] > 0.5 else "black")
     figure.colorbar(image, ax=axes, label="share of the true class", fraction=0.046)
     return figure
+
+
+def _short(name: str) -> str:
+    shown = "".join(c if c.isprintable() else " " for c in name)
+    return shown if len(shown) <= _LONGEST_NAME else f"{shown[: _LONGEST_NAME - 1]}…"

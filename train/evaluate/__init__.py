@@ -1,0 +1,23 @@
+"""What a model is worth on a set: numbers and a figure after `validate` and `test`, a whole report by `evaluate`."""
+
+from .callback import EvaluationReport
+from .numbers import csv_text, evaluation, table, write_evaluation
+from .page import render
+from .report import Report, make_report, write_report
+from .run import Asked, Evaluated, Part, run_checkpoint
+
+__all__ = [
+    "Asked",
+    "Evaluated",
+    "EvaluationReport",
+    "Part",
+    "Report",
+    "csv_text",
+    "evaluation",
+    "make_report",
+    "render",
+    "run_checkpoint",
+    "table",
+    "write_evaluation",
+    "write_report",
+]
