@@ -240,8 +240,7 @@ def _last_checkpoint(run_folder: Path) -> ModelCheckpoint:
     """Make the callback that keeps the newest epoch as `checkpoints/last.ckpt`."""
     return ModelCheckpoint(
         run_folder / "checkpoints",
-        save_last=True,
-        save_top_k=0,
+        filename="last",  # not save_last: beside save_top_k=0 that writes nothing before the run's end
         enable_version_counter=False,  # else a second run would write last-v1.ckpt beside the old last.ckpt
     )
 

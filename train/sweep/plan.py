@@ -1,0 +1,208 @@
+"""Reads a sweep's YAML and spells its runs out, each with a whole configuration and a name that holds for it alone.
+
+The YAML has `base` (a recipe, a file or values), `set` (values that all runs share), `grid` (dotted key: list),
+`seeds`, and `checkpoint` (which is scored, best or last); docs/how-to/compare.md has an example.
+"""
+
+import itertools
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from align import EyelineError, UsageError
+
+from ..recipes import with_recipe_paths
+
+Config = dict[str, Any]
+
+SEED = "seed_everything"
+JOB, RESULT = "job.json", "result.json"
+"""Of a run's folder: what is to be done, and what came of it, written last."""
+
+_KEYS = ("base", "set", "grid", "seeds", "checkpoint")
+_CHECKPOINTS = ("best", "last")
+_SLUG_LENGTH = 80
+_OURS = {
+    "ckpt_path": "a sweep resumes by itself",
+    "trainer.default_root_dir": "a sweep gives each run its folder",
+    SEED: "seeds go under `seeds`",
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run.
+
+    Attributes:
+        name: Of its folder: readable, and ended by a digest of everything that decides the result.
+        values: What the grid gives it, by dotted key.
+        seed: Of its weights, order and augmentation.
+        config: What `fit` and `test` are given.
+    """
+
+    name: str
+    values: dict[str, Any]
+    seed: int
+    config: Config
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep.
+
+    Attributes:
+        keys: The dotted keys of the grid, in the file's order.
+        seeds: At least one.
+        checkpoint: `best` or `last`.
+        root: The curated set.
+        runs: In the order of the grid, the last key fastest, seeds fastest of all.
+    """
+
+    keys: tuple[str, ...]
+    seeds: tuple[int, ...]
+    checkpoint: str
+    root: Path
+    runs: tuple[Run, ...]
+
+
+def read_plan(file: Path, root: Path | None = None) -> Plan:
+    """Read a sweep's YAML.
+
+    Args:
+        file: The YAML.
+        root: The curated set; None takes `data.root` of the configuration.
+
+    Raises:
+        UsageError: The file is missing or says something else than a sweep.
+        EyelineError: The curated set is not there.
+    """
+    asked = _mapping(_load(file), str(file))
+    for key in asked:
+        if key not in _KEYS:
+            raise UsageError(f"{file}: expected the keys {', '.join(_KEYS)} (got {key!r})")
+    grid = _grid(asked.get("grid"), file)
+    seeds = _seeds(asked.get("seeds", [0]), file)
+    checkpoint = asked.get("checkpoint", _CHECKPOINTS[0])
+    if checkpoint not in _CHECKPOINTS:
+        raise UsageError(f"{file}: checkpoint must be best or last (got {checkpoint!r})")
+    shared = merged(_base(asked.get("base"), file), nested(_mapping(asked.get("set") or {}, f"{file}: set")))
+    seed = shared.pop(SEED, 0)  # a recipe's own
+    if "seeds" not in asked and isinstance(seed, int) and not isinstance(seed, bool):
+        seeds = (seed,)
+    if root is not None:
+        shared = merged(shared, nested({"data.root": str(root)}))
+    _refuse_ours([*_dotted(shared), *grid], file)
+    found = Path(str((shared.get("data") or {}).get("root") or ""))
+    manifest = _digest_of_set(found, file)
+    runs = []
+    for chosen in itertools.product(*grid.values()):
+        values = dict(zip(grid, chosen, strict=True))
+        for number in seeds:
+            config = merged(merged(shared, nested(values)), {SEED: number})
+            runs.append(Run(_name(values, number, [config, manifest, checkpoint]), values, number, config))
+    return Plan(tuple(grid), seeds, checkpoint, found, tuple(runs))
+
+
+def _load(file: Path) -> Any:
+    try:
+        return yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{file}: expected the YAML of a sweep (no such file)") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file}: expected YAML (found: {' '.join(str(error).split())})") from None
+
+
+def _mapping(value: Any, where: str) -> Config:
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise UsageError(f"{where}: expected names with values (got {value!r})")
+    return value
+
+
+def _base(base: Any, file: Path) -> Config:
+    if isinstance(base, str):
+        (_, path) = with_recipe_paths(["--config", base])
+        return nested(_mapping(_load(Path(path)), path))
+    return nested(_mapping(base or {}, f"{file}: base"))
+
+
+def _grid(grid: Any, file: Path) -> dict[str, list[Any]]:
+    lists = _mapping({} if grid is None else grid, f"{file}: grid")
+    for key, values in lists.items():
+        if not isinstance(values, list) or not values:
+            raise UsageError(f"{file}: grid.{key} must be a list of values (got {values!r})")
+        if len({json.dumps(value, sort_keys=True) for value in values}) < len(values):
+            raise UsageError(f"{file}: grid.{key} must name each value once (got {values!r})")
+    return lists
+
+
+def _seeds(seeds: Any, file: Path) -> tuple[int, ...]:
+    whole = isinstance(seeds, list) and all(isinstance(seed, int) and not isinstance(seed, bool) for seed in seeds)
+    if not whole or not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise UsageError(f"{file}: seeds must be a list of integers >= 0, each once (got {seeds!r})")
+    return tuple(seeds)
+
+
+def _refuse_ours(keys: list[str], file: Path) -> None:
+    for key in keys:
+        if reason := _OURS.get(key):
+            raise UsageError(f"{file}: leave out {key}: {reason}")
+
+
+def nested(values: Mapping[str, Any]) -> Config:
+    """Turn dotted keys, also below others, into nested mappings; later ones win.
+
+    >>> nested({"a.b": 1, "a": {"c.d": 2}})
+    {'a': {'b': 1, 'c': {'d': 2}}}
+    """
+    out: Config = {}
+    for key, value in values.items():
+        inner: Any = nested(value) if isinstance(value, Mapping) else value
+        for part in reversed(key.split(".")):
+            inner = {part: inner}
+        out = merged(out, inner)
+    return out
+
+
+def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> Config:
+    """Lay nested mappings over others; whatever is no mapping replaces what was there."""
+    out = dict(under)
+    for key, value in over.items():
+        mine = out.get(key)
+        both = isinstance(mine, Mapping) and isinstance(value, Mapping)
+        out[key] = merged(mine, value) if both else value  # type: ignore[arg-type]
+    return out
+
+
+def _dotted(config: Mapping[str, Any], prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for key, value in config.items():
+        keys += [f"{prefix}{key}", *(_dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [])]
+    return keys
+
+
+def _digest_of_set(root: Path, file: Path) -> str:
+    """Digest what a set's manifest says: another set, or the same curated anew, is another sweep."""
+    if root == Path():
+        raise UsageError(f"{file}: expected a curated set (found none); give --root, or data.root under `set`")
+    try:
+        return blake2b((root / "manifest.parquet").read_bytes(), digest_size=8).hexdigest()
+    except FileNotFoundError:
+        raise EyelineError(
+            f"{root}: expected a curated set (no manifest.parquet); make one with: eyeline-curate"
+        ) from None
+
+
+def _name(values: Mapping[str, Any], seed: int, decides: list[Any]) -> str:
+    try:
+        text = json.dumps(decides, sort_keys=True)
+    except TypeError as error:
+        raise UsageError(f"the sweep's values must be plain numbers, texts, lists and mappings ({error})") from None
+    parts = [*(f"{key.rpartition('.')[2]}-{value}" for key, value in values.items()), f"seed-{seed}"]
+    slug = "_".join(re.sub(r"[^A-Za-z0-9.]+", "-", part).strip("-.") for part in parts)
+    return f"{slug[:_SLUG_LENGTH]}-{blake2b(text.encode(), digest_size=5).hexdigest()}"
