@@ -40,9 +40,10 @@ def require_alignable(face: Face) -> Eyes:
             f"face: expected eyes at most {MAX_INTEROCULAR_PER_BOX} box widths apart (found {share:.2f}): no face",
             "implausible",
         )
-    if face.nose_drop is not None and face.nose_drop <= 0:
+    drop = face.nose_drop
+    if drop is not None and drop <= 0:
         raise AlignmentRefusedError(
-            f"face: expected the nose below the eyes (found it {-face.nose_drop:.2f} eye distances above): no face",
+            f"face: expected the nose below the eyes (found it {-drop:.2f} eye distances above): no face",
             "implausible",
         )
     if share < MIN_INTEROCULAR_PER_BOX or abs(face.yaw_deg or 0.0) > MAX_YAW_DEG:
@@ -69,13 +70,13 @@ def similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDAr
     Raises:
         ValueError: The source points are one.
     """
-    a, b = source[:, 0] + 1j * source[:, 1], target[:, 0] + 1j * target[:, 1]
-    spread_a, spread_b = a - a.mean(), b - b.mean()
-    size = np.vdot(spread_a, spread_a).real
+    a, b = ([complex(x, y) for x, y in points.tolist()] for points in (source, target))  # so few that numpy is slow
+    mean_a, mean_b = sum(a) / len(a), sum(b) / len(b)
+    size = sum(((one - mean_a) * (one - mean_a).conjugate()).real for one in a)
     if not size > 0:
         raise ValueError(f"similarity needs two different points (got {source.tolist()})")
-    turn = np.vdot(spread_a, spread_b) / size
-    shift = b.mean() - turn * a.mean()
+    turn = sum((one - mean_a).conjugate() * (other - mean_b) for one, other in zip(a, b, strict=True)) / size
+    shift = mean_b - turn * mean_a
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 

@@ -48,17 +48,22 @@ class Search:
         min_face: Smallest face that is looked for, in pixels of the picture.
         turns: Where no upright face is found, look for lying and overhead ones as well, and ask of unsure ones which
             way up they are; false where heads are known to be upright, as in most video, saves that time.
+        expected_face: Size in pixels of a face that is likely there, as the last frame of a video shows one. The view
+            that shows faces of that size and larger ones comes first, and the ladder is climbed from there.
     """
 
     until: Until = "alike"
     min_face: int = 20
     turns: bool = True
+    expected_face: int | None = None
 
     def __post_init__(self) -> None:
         if self.until not in get_args(Until):
             raise UsageError(f"search must be one of {', '.join(get_args(Until))} (got {self.until!r})")
-        if isinstance(self.min_face, bool) or not isinstance(self.min_face, int) or self.min_face < 1:
-            raise UsageError(f"min_face must be a whole number of pixels >= 1 (got {self.min_face!r})")
+        for name, value in (("min_face", self.min_face), ("expected_face", self.expected_face)):
+            is_left_out = name == "expected_face" and value is None
+            if not is_left_out and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise UsageError(f"{name} must be a whole number of pixels >= 1 (got {value!r})")
 
 
 @dataclass(frozen=True)
@@ -150,8 +155,8 @@ class LadderDetector:
 
     The first view has a long side of `Reach.long_side`; then come a smaller one inside a border, for faces that fill
     the picture, larger and larger ones down to `Search.min_face`, and views turned by `Reach.turns`, of which the one
-    with the surest face wins. `Search.until` says when it ends; `Face.scale` and `Face.turn_deg` tell which view
-    showed a face.
+    with the surest face wins. Where `Search.expected_face` is given, the view for it comes before them all.
+    `Search.until` says when it ends; `Face.scale` and `Face.turn_deg` tell which view showed a face.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -172,9 +177,9 @@ class LadderDetector:
         for step in range(max(map(len, ladders), default=0)):
             going = [i for i, ladder in enumerate(ladders) if step < len(ladder)]
             going = [i for i in going if step == 0 or self._goes_on(found[i], ladders[i], step, search)]
-            seen = self._look(pictures, [(i, view) for i in going for view in ladders[i][step]])
+            seen = self._look(pictures, [(i, view) for i in going for view in ladders[i][step].views])
             for i in going:
-                found[i] = self._add(found[i], seen[i], first=step == 0)
+                found[i] = self._add(found[i], seen[i], believed=ladders[i][step].believed)
         enough = self._backend.reach.upright_score
         if not search.turns and math.isfinite(enough):
             return found  # every view was upright, and the user says that the heads are
@@ -183,13 +188,13 @@ class LadderDetector:
             for image, faces in zip(images, found, strict=True)
         ]
 
-    def _goes_on(self, found: Sequence[Face], ladder: Sequence[Sequence[View]], step: int, search: Search) -> bool:
+    def _goes_on(self, found: Sequence[Face], ladder: Sequence["_Step"], step: int, search: Search) -> bool:
         """Whether a step is looked at, after what the steps before it showed."""
         sure = [face for face in found if self._is_sure([face])]
         if not sure or search.until == "every":
             return True
-        view = ladder[step][0]
-        scale = max(shown.scale for views in ladder[:step] for shown in views)
+        view = ladder[step].views[0]
+        scale = max(shown.scale for before in ladder[:step] for shown in before.views)
         is_closer = not view.turn_deg and view.scale > scale
         smallest = min(math.sqrt(face.box.area) for face in sure) * scale
         return search.until == "alike" and is_closer and smallest < HARDLY_LARGER * self._backend.reach.window
@@ -197,15 +202,15 @@ class LadderDetector:
     def _is_sure(self, faces: Sequence[Face]) -> bool:
         return any(face.score >= self._backend.reach.sure_score for face in faces)
 
-    def _add(self, found: list[Face], seen: Sequence[Sequence[Face]], *, first: bool) -> list[Face]:
+    def _add(self, found: list[Face], seen: Sequence[Sequence[Face]], *, believed: bool) -> list[Face]:
         """Add what the views of one step showed.
 
-        In the first view every face counts. Later views show too many windows to believe the unsure ones; and where
-        they show a sure face, what was unsure before was none. Of views that are turned the one with the surest face
-        counts.
+        In the lowest view of the ladder every face counts. The others show too many windows to believe the unsure ones;
+        and where they show a sure face, what was unsure before was none. Of views that are turned the one with the
+        surest face counts.
         """
-        if first:
-            return _merge(seen[0])
+        if believed:
+            return _merge([*found, *seen[0]])
         sure = [[face for face in faces if self._is_sure([face])] for faces in seen]
         best = max(sure, key=lambda faces: max((face.score for face in faces), default=-math.inf))
         if best and not self._is_sure(found):
@@ -245,14 +250,24 @@ def _is_box(row: NDArray[np.float64]) -> bool:
     return bool(np.isfinite(row).all() and row[2] - row[0] >= 1 and row[3] - row[1] >= 1)
 
 
-def _ladder(shape: tuple[int, ...], reach: Reach, search: Search) -> Iterator[list[View]]:
-    """Yield the steps of the search in a picture of a shape; the views of one step are looked at together."""
+@dataclass(frozen=True)
+class _Step:
+    """Views that are looked at together; `believed` where faces of any score count."""
+
+    views: list[View]
+    believed: bool = False
+
+
+def _ladder(shape: tuple[int, ...], reach: Reach, search: Search) -> Iterator[_Step]:
+    """Yield the steps of the search in a picture of a shape."""
     height, width = shape[:2]
     long_side = min(max(height, width), LONGEST_SHAPE * min(height, width))
     needed = max(reach.window / search.min_face, 1.0 if reach.long_side >= long_side else 0.0)
     first = min(reach.long_side / long_side, needed)
+    largest = View(needed).within(height, width, reach.max_side).scale
+    expected = min(reach.window / search.expected_face, largest) if search.expected_face else 0.0
     steps = [[View(first / 2, PADDING)]]
-    scale, largest = first, View(needed).within(height, width, reach.max_side).scale
+    scale = max(first, expected)
     while scale < largest * 0.99:
         scale = min(scale * 2, largest)
         steps.append([View(scale)])
@@ -260,8 +275,11 @@ def _ladder(shape: tuple[int, ...], reach: Reach, search: Search) -> Iterator[li
         steps.append([View(first, turn_deg=turn) for turn in reach.turns])
     if min(height, width) < search.min_face / 2:
         steps = []  # no face that is looked for has room
-    for views in [[View(first)], *sorted(steps, key=lambda views: sum(view.scale**2 for view in views))]:
-        yield [view.within(height, width, reach.max_side) for view in views]
+    if expected > first:
+        yield _Step([View(expected)])
+    yield _Step([View(first).within(height, width, reach.max_side)], believed=True)
+    for views in sorted(steps, key=lambda views: sum(view.scale**2 for view in views)):
+        yield _Step([view.within(height, width, reach.max_side) for view in views])
 
 
 def _turned(picture: NDArray[np.uint8], turn_deg: int) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:

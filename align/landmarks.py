@@ -1,6 +1,7 @@
 """Landmarkers behind one protocol, and the passes that make their eye line exact."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -39,8 +40,16 @@ CORNERS_IN_BOX = np.array(
 over the neutral photos of the Face Research Lab London Set and 40 of its Canadian sister, made symmetric."""
 
 
+Through = Callable[[NDArray[np.uint8], NDArray[np.float64], int, Box], NDArray[np.float64]]
+"""Picture, float64 [2, 3] that leads from a square view to it, the view's side, the face's box in the view -> float64
+[2, N, 2], the points in the view and those in its mirror image."""
+
+
 class Landmarker(Protocol):
     """Finds the points of one upright face of known place and size.
+
+    One that reads few pixels of a view may also have a method `points_through`, a `Through`: it finds the points in a
+    view that enlarges a grey picture bilinearly, and in its mirror image, without that either is made.
 
     Attributes:
         scheme: A key of `SCHEMES`.
@@ -156,10 +165,10 @@ def _square(box: Box) -> Box:
 
 def _implied_box(corners: NDArray[np.float64]) -> tuple[Box, float]:
     """Give the box that the five points would have been found in, and their roll."""
-    matrix = similarity(CORNERS_IN_BOX, corners)
-    side = math.hypot(*matrix[:, 0])
-    x, y = transform_points(matrix, np.array([[0.5, 0.5]]))[0]
-    return Box(float(x) - side / 2, float(y) - side / 2, side, side), _eyes(corners).roll_deg
+    (a, b, x), (c, d, y) = similarity(CORNERS_IN_BOX, corners).tolist()
+    side = math.hypot(a, c)
+    middle_x, middle_y = (a + b) / 2 + x, (c + d) / 2 + y
+    return Box(middle_x - side / 2, middle_y - side / 2, side, side), _eyes(corners).roll_deg
 
 
 def _points(
@@ -170,10 +179,16 @@ def _points(
     side = round(width * (1 + 2 * MARGIN))
     matrix = cv2.getRotationMatrix2D(box.center, roll_deg, width / box.w)
     matrix[:, 2] += (side - 1) / 2 - np.asarray(box.center)
-    view = warp(picture, matrix, (side, side), quick=True)
+    inverse = invert(matrix)
     placed = Box((side - 1 - width) / 2, (side - 1 - width) / 2, width, width)
-    points = landmarker.points(view, placed)
+    through: Through | None = getattr(landmarker, "points_through", None)
+    if mirrored and width >= box.w and through is not None:
+        points, seen = through(picture, inverse, side, placed)
+    else:
+        view = warp(picture, matrix, (side, side), quick=True)
+        points = landmarker.points(view, placed)
+        seen = landmarker.points(cv2.flip(view, 1), placed) if mirrored else points
     if mirrored:
-        seen = landmarker.points(cv2.flip(view, 1), placed)[list(SCHEMES[landmarker.scheme].mirror)]
+        seen = seen[list(SCHEMES[landmarker.scheme].mirror)]
         points = (points + np.column_stack([side - 1 - seen[:, 0], seen[:, 1]])) / 2
-    return transform_points(invert(matrix), points)
+    return transform_points(inverse, points)

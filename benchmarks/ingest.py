@@ -152,7 +152,7 @@ def main(*options: str) -> None:
         try:
             count = make_clip(path, clips if takes_all else clips[:10])
             measure(path, count, folder)
-            measure_scaling(folder, clips, times=4 if takes_all else 2)
+            measure_scaling(folder, clips, (path, count))
             measure_memory(folder, clips, minutes=10 if takes_all else 2)
         finally:
             cv2.setNumThreads(threads)
@@ -183,14 +183,23 @@ def measure(path: Path, count: int, folder: Path) -> None:
         print(f"  {stage:10}{spent / count * 1000:7.2f}")
 
 
-def measure_scaling(folder: Path, clips: list[Path], times: int) -> None:
-    """Print what a second process gains on one long video, which the two share; the time to start them is counted."""
+def measure_scaling(folder: Path, clips: list[Path], short: tuple[Path, int]) -> None:
+    """Print what two processes that share one long video gain over one, and over the script; starting them counts.
+
+    Args:
+        folder: For what is written.
+        clips: Of which the long video is made.
+        short: A video that the script goes through in a bearable time, and its number of frames.
+    """
     root = folder / "scaling"
-    root.mkdir()
-    count = make_clip(root / "clip.mp4", clips, times)
+    (root / "script").mkdir(parents=True)
+    count = make_clip(root / "clip.mp4", clips, times=4)
     (root / "datasets.toml").write_text(_REGISTRY.replace("CLIP", "clip.mp4"))
-    pair = {"two processes": Eyeline("every", root, workers=2), "one process": Eyeline("every", root)}
-    show(f"one video of {count} frames, every frame looked at", compare(pair, ROUNDS), count, "frames")
+    runs = {"two processes": Eyeline("every", root, workers=2), "one process": Eyeline("every", root)}
+    seconds = compare({**runs, "plain script": PlainScript(short[0], root / "script")}, ROUNDS)
+    seconds["plain script"] = [spent * count / short[1] for spent in seconds["plain script"]]
+    show(f"one video of {count} frames, every frame looked at (the script: {short[1]})", seconds, count, "frames")
+    print(f"  target: {TARGET:g} times the script, and two processes nearly twice one")
 
 
 def show_distance(name: str, eyes: dict[int, NDArray[np.float64]], truth: dict[int, NDArray[np.float64]]) -> None:

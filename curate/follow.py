@@ -43,7 +43,10 @@ MAX_SHIFT = 0.3
 """How far its middle may move, in box widths."""
 
 REGION = 1.8
-"""Side of the region in which a lost face is looked for, in box widths."""
+"""Side of the region in which a face is looked for that was there in the last frame, in box widths."""
+
+LOST_REGION = 2.6
+"""The same for a face that was not: it comes back from behind a hand at another place, and half of it shows first."""
 
 LOST_S = 0.2
 """Seconds after which a frame is searched as a whole again, where the last such search found nothing."""
@@ -107,14 +110,23 @@ class Watcher:
         is_over = self._is_due(now, self._searched_s, WHOLE_EVERY)
         if self._last and not is_over and (sightings := self._followed(frame, now)):
             return sightings
-        return self._searched(frame, now)
+        return self._searched(frame, now, only_larger=not is_over)
 
-    def _searched(self, frame: Frame, now: float | None) -> list[Sighting]:
-        """Search the whole frame."""
-        found = find_faces(self._seen(frame), self._detector, self._landmarker, self._search)
+    def _searched(self, frame: Frame, now: float | None, *, only_larger: bool = False) -> list[Sighting]:
+        """Search the whole frame; or, where a face was there in the last one, only for those as large and larger."""
+        search = replace(self._search, expected_face=self._expected())
+        if only_larger and search.expected_face:
+            search = replace(search, min_face=max(search.min_face, search.expected_face))
+        found = find_faces(self._seen(frame), self._detector, self._landmarker, search)
         chosen = choose_faces(found, self._spec.faces, *frame.luma.shape)
         self._searched_s = -math.inf if now is None else now
         return self._remember([sight(frame, face) for face in chosen], self._searched_s)
+
+    def _expected(self) -> int | None:
+        """Give the size of the smallest face that was there last; none where it is lost, and may be of any size."""
+        if self._is_lost or not self._last:
+            return None
+        return max(1, round(math.sqrt(min(face.box.area for face in self._last))))
 
     def _is_due(self, now: float, last: float, checks: int) -> bool:
         """Whether so many checks are over; where all faces are wanted, each check searches the whole frame."""
@@ -152,7 +164,7 @@ class Watcher:
     def _nearby(self, seen: NDArray[np.uint8], before: Face) -> Face | None:
         """Ask the detector about the region around a face, brought to the size that it needs."""
         side = math.sqrt(before.box.area)
-        left, top, region = _region(seen, before.box, REGION * side)
+        left, top, region = _region(seen, before.box, (LOST_REGION if self._is_lost else REGION) * side)
         search = Search(until="one", min_face=max(1, round(side)), turns=self._spec.turns)
         found = [_shifted(face, left, top) for face in find_faces(region, self._detector, self._landmarker, search)]
         best = max(found, key=lambda face: face.box.iou(before.box), default=None)

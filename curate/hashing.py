@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
-import pywt
-import scipy.fftpack
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -181,6 +179,8 @@ def _low_frequencies(cells: Pixels, size: int) -> _Bits:
     excess = low - median[:, None, None]
     above: _Bits = excess > 0
     for row in np.flatnonzero((np.abs(excess) < _TIE).any(axis=(1, 2))):
+        import scipy.fftpack  # a fifth of a second to import, seldom needed
+
         exact = scipy.fftpack.dct(scipy.fftpack.dct(cells[row], axis=0), axis=1)[:size, :size]
         above[row] = exact > np.median(exact)
     return above
@@ -188,6 +188,8 @@ def _low_frequencies(cells: Pixels, size: int) -> _Bits:
 
 def _low_wavelets(cells: Pixels, size: int) -> _Bits:
     """Take the mean brightness out of the Haar decomposition and compare its low band with the median."""
+    import pywt
+
     levels = cells.shape[1].bit_length() - 1
     bands = pywt.wavedec2(cells / 255.0, "haar", level=levels)
     bands[0] *= 0

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from align import EyelineError, encode
 
 from . import hashing
+from .beside import Beside
 from .clock import Clock
-from .config import Dataset
+from .config import Dataset, Dedup
 from .frames import Frame, Reader
 from .look import Cut, Looker
 from .manifest import write_part
@@ -31,6 +32,8 @@ _END_SLACK_S = 5.0
 
 HASH_BATCH = 256
 """Crops that are hashed together."""
+
+_MOST_WAITING = 16  # crops that wait to be written
 
 
 @dataclass(frozen=True)
@@ -85,22 +88,23 @@ def run_unit(task: Task, dataset: Dataset, name: str, out: Path, patience_s: flo
         patience_s: This process is ended when it is at one frame for as long; None lets it wait.
 
     Returns:
-        What became of it. Memory is bounded by one frame and `HASH_BATCH` crops, and the unit's rows.
+        What became of it. Memory is bounded by one frame and twice `HASH_BATCH` crops, and the unit's rows.
     """
     unit = task.unit
     frames, rows, errors, edges = FrameCounts(), [], [], []
     clock, watchdog = Clock(), Watchdog(patience_s)
-    for item in unit.items:
-        if len(unit.items) > 1 or patience_s is not None:
-            _at(out, unit).write_text(item.source_id)
-        _remove_crops(out, item)  # of a run that was killed
-        reading = _ItemIngest(item, dataset, name, out, clock)
-        reason = task.given_up.get(item.source_id)
-        rows.extend(reading.run(watchdog) if reason is None else reading.give_up(reason))
-        frames += reading.counts
-        errors.extend([reading.error] if reading.error else [])
-        if item.part is not None:
-            edges = [np.rint(small).astype(np.uint8).tobytes().hex() for small in reading.edges]
+    with Beside(_MOST_WAITING) as beside:
+        for item in unit.items:
+            if len(unit.items) > 1 or patience_s is not None:
+                _at(out, unit).write_text(item.source_id)
+            _remove_crops(out, item)  # of a run that was killed
+            reading = _ItemIngest(item, dataset, name, out, (clock, beside))
+            reason = task.given_up.get(item.source_id)
+            rows.extend(reading.run(watchdog) if reason is None else reading.give_up(reason))
+            frames += reading.counts
+            errors.extend([reading.error] if reading.error else [])
+            if item.part is not None:
+                edges = [np.rint(small).astype(np.uint8).tobytes().hex() for small in reading.edges]
     watchdog.rest()
     lists = tuple(errors), tuple(edges)
     record = UnitRecord(unit.unit_id, unit.items[0].source, task.fingerprint, frames, len(rows), *lists)
@@ -146,9 +150,9 @@ def _remove_crops(out: Path, item: Item) -> None:
 
 
 class _ItemIngest:
-    """Everything about one item on its way to rows."""
+    """Everything about one item on its way to rows; crops are written and hashed beside the search for faces."""
 
-    def __init__(self, item: Item, dataset: Dataset, name: str, out: Path, clock: Clock) -> None:
+    def __init__(self, item: Item, dataset: Dataset, name: str, out: Path, means: tuple[Clock, Beside]) -> None:
         self.counts = FrameCounts()
         self.error: str | None = None
         self._scenes = SceneWatch()
@@ -157,7 +161,7 @@ class _ItemIngest:
         self._dataset = dataset
         self._name = name
         self._folder = out / "crops" / item.source_id
-        self._clock = clock
+        self._clock, self._beside = means
         self._gate = ChangeGate(dataset.sample.unchanged_levels)
         self._looker = Looker(dataset.align, item.source_id, item.box, item.background)
         self._pending: list[tuple[Row, NDArray[np.uint8]]] = []
@@ -197,6 +201,8 @@ class _ItemIngest:
                 self._hash(at_least=HASH_BATCH)
             self._clock.lap("decode")
         self._hash(at_least=1)
+        self._beside.finish()
+        self._clock.lap("write")
         self.error = self.error or reader.error or self._labels_beyond(reader)
         broken = int(reader.error is not None)
         if reader.error is not None:  # the frame at which reading broke off gets a row, too
@@ -262,9 +268,7 @@ class _ItemIngest:
         row |= {**asdict(found.quality), "drop_reason": reason}
         spec = self._dataset.align
         row["crop"] = f"crops/{self._item.source_id}/{row['face_id']}.{spec.format}"
-        self._folder.mkdir(parents=True, exist_ok=True)
-        # not by way of another name: until its part is written, nobody reads the crop
-        self._folder.joinpath(row["crop"].rpartition("/")[2]).write_bytes(encode(found.image, f".{spec.format}"))
+        self._beside.do(_write_crop, self._folder / row["crop"].rpartition("/")[2], found.image)
         self._pending.append((row, found.image))
         return row
 
@@ -287,19 +291,33 @@ class _ItemIngest:
         }
 
     def _hash(self, at_least: int) -> None:
-        """Write the perceptual hash of each crop into its row; flat crops get none, theirs would all be alike."""
+        """Have the crops hashed that came together."""
         pending = self._pending
         if len(pending) < at_least:
             return
         self._pending = []
-        dedup = self._dataset.dedup
-        crops = np.stack([crop for _, crop in pending])
-        algorithm = hashing.ALGORITHMS[dedup.algorithm]
-        hashes = hashing.to_bytes(algorithm(crops, dedup.bits))
-        mirrored = hashing.to_bytes(algorithm(crops[:, :, ::-1], dedup.bits)) if dedup.mirrored else [None] * len(crops)
-        kind = hashing.hash_kind(dedup.algorithm, dedup.bits)
-        flat = hashing.is_flat(crops)
-        for (row, _), encoded, mirror, is_flat in zip(pending, hashes, mirrored, flat, strict=True):
-            if not is_flat:
-                row |= {"hash": encoded, "mirrored_hash": mirror, "hash_kind": kind}
+        self._beside.do(_write_hashes, pending, self._dataset.dedup)
         self._clock.lap("hash")
+
+
+def _write_crop(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write a crop, not by way of another name: until its part is written, nobody reads it."""
+    data = encode(image, path.suffix)
+    try:
+        path.write_bytes(data)
+    except FileNotFoundError:  # the first crop of an item makes the folder
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def _write_hashes(pending: list[tuple[Row, NDArray[np.uint8]]], dedup: Dedup) -> None:
+    """Write the perceptual hash of each crop into its row; flat crops get none, theirs would all be alike."""
+    crops = np.stack([crop for _, crop in pending])
+    algorithm = hashing.ALGORITHMS[dedup.algorithm]
+    hashes = hashing.to_bytes(algorithm(crops, dedup.bits))
+    mirrored = hashing.to_bytes(algorithm(crops[:, :, ::-1], dedup.bits)) if dedup.mirrored else [None] * len(crops)
+    kind = hashing.hash_kind(dedup.algorithm, dedup.bits)
+    flat = hashing.is_flat(crops)
+    for (row, _), encoded, mirror, is_flat in zip(pending, hashes, mirrored, flat, strict=True):
+        if not is_flat:
+            row |= {"hash": encoded, "mirrored_hash": mirror, "hash_kind": kind}

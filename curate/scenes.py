@@ -22,15 +22,14 @@ _STILL = 0.5  # grey levels; a still picture's noise is no measure of suddenness
 MIN_CHANGE = 10.0
 """Mean change in grey levels, at the least: noise on a flat picture does not correlate either."""
 
-_FINE_ENOUGH = 64  # rows; so many are made by a shrinking of whole pixels, which is fast
+_FINE_ENOUGH = 64  # rows; down to so many a picture is halved, which is fast
 
 
 def thumbnail(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Average uint8 [H, W] to float32 [32, 32]; the last few rows and columns may be left out."""
-    step = max(1, min(luma.shape) // _FINE_ENOUGH)
-    height, width = (side // step for side in luma.shape)
-    if step > 1:
-        luma = cv2.resize(luma[: height * step, : width * step], (width, height), interpolation=cv2.INTER_AREA)
+    while min(luma.shape) >= 2 * _FINE_ENOUGH:
+        height, width = (side // 2 for side in luma.shape)
+        luma = cv2.resize(luma[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
     small: NDArray[np.float32] = cv2.resize(luma, (THUMB_PX, THUMB_PX), interpolation=cv2.INTER_AREA).astype(np.float32)
     return small
 

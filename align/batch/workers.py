@@ -47,7 +47,7 @@ class _Slot:
                 1, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(self.folder, self.threads)
             )
         try:
-            with _interrupts_held():
+            with _interrupts_held(), _main_hidden():
                 return self.pool.submit(function, *task)
         except BrokenProcessPool:  # it died between two tasks
             self.close()
@@ -171,6 +171,21 @@ def _interrupts_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _main_hidden() -> Iterator[None]:
+    """Start a process that does not run the main module again: our tasks need nothing of it.
+
+    It would import the whole command, or do a user's script a second time that does not guard against that.
+    """
+    main = sys.modules["__main__"]
+    hidden: dict[str, Any] = {name: vars(main)[name] for name in ("__spec__", "__file__") if name in vars(main)}
+    vars(main).update(dict.fromkeys(hidden))
+    try:
+        yield
+    finally:
+        vars(main).update(hidden)
 
 
 def _start_worker(folder: Path, threads: int) -> None:

@@ -1,14 +1,20 @@
 """dlib's frontal face detector: HOG features and a linear classifier, 80-px window (King 2009, JMLR 10)."""
 
 from collections.abc import Sequence
+from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import dlib
 import numpy as np
 from numpy.typing import NDArray
 
 from ..detect import require_cpu
+from ..errors import ModelError
+from ..files import write_atomic
 from ..ladder import Reach
+from ..models import cache_folder
 
 
 class Hog:
@@ -20,7 +26,7 @@ class Hog:
     reach = Reach(window=96, sure_score=0.3, long_side=480, turns=(90, -90, 45, -45, 180), upright_score=1.0)
 
     def __init__(self) -> None:
-        self._detector = dlib.get_frontal_face_detector()
+        self._detector = _read() or _unpack()
 
     def boxes(self, pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float64]]:
         """Find upright faces; see `Backend.boxes`."""
@@ -33,6 +39,41 @@ class Hog:
             for r, score in zip(found, scores, strict=True)
         ]
         return np.array(rows, dtype=np.float64).reshape(-1, 5)
+
+
+def _kept() -> Path | None:
+    """Name the file that keeps the unpacked model; None where there is no home."""
+    try:
+        return cache_folder().parent / f"hog-{dlib.__version__}.bin"
+    except ModelError:
+        return None
+
+
+def _unpack() -> Any:
+    """Have dlib unpack its model, which takes it half a second, and keep what comes out where a folder can be written.
+
+    Each worker process opens the detector; so does each command.
+    """
+    detector = dlib.get_frontal_face_detector()
+    (state,) = detector.__getstate__()
+    if (path := _kept()) is not None:
+        with suppress(OSError):  # a read-only home: the next process unpacks it again
+            write_atomic(path, sha256(state).digest() + state)
+    return detector
+
+
+def _read() -> Any:
+    """Read the unpacked model; None where it is not kept, or the file is damaged."""
+    try:
+        data = path.read_bytes() if (path := _kept()) is not None else b""
+    except OSError:
+        return None
+    digest, state = data[: sha256().digest_size], data[sha256().digest_size :]
+    if sha256(state).digest() != digest:
+        return None
+    detector = dlib.fhog_object_detector.__new__(dlib.fhog_object_detector)
+    detector.__setstate__((state,))
+    return detector
 
 
 def open(device: str, models: Path | None) -> Hog:  # noqa: A001, ARG001  every adapter is opened by this name and so

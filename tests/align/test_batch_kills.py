@@ -219,3 +219,18 @@ def test_a_small_disk_that_fills_up_is_one_sentence(photo: np.ndarray) -> None:
         assert bytes_of() == bytes_of("whole")
     finally:
         subprocess.run(["umount", "out"], check=True)
+
+
+def test_a_script_that_guards_nothing_may_start_workers(tmp_path: Path) -> None:
+    """A worker that ran the main module again would start workers itself; and each would import a whole command."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys, pathlib, os.path\n"
+        "import align\n"
+        "print('once')\n"
+        "with align.Crew(pathlib.Path.cwd(), 1) as crew:\n"
+        "    print(crew.call(os.path.basename, 'a/b'))\n"
+        "print(sys.modules['__main__'].__file__ == sys.argv[0], __spec__)\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True, timeout=100)
+    assert done.stdout.split("\n")[:3] == ["once", "b", "True None"]

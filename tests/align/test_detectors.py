@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ import pytest
 
 import align
 from align import DETECTORS, Search, UsageError
+from align.detectors import dlib_hog
 from align.landmarks import locate
 from align.models import models_used_by
 from align.upright import upright
@@ -234,3 +236,38 @@ def test_a_missing_model_is_said_with_its_path_and_where_to_get_it(
         align.open_detector(name)
     assert models_used_by(name)[0] in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def _hog_cache() -> Path:
+    (path,) = (Path(os.environ["XDG_CACHE_HOME"]) / "eyeline").glob("hog-*.bin")
+    return path
+
+
+@pytest.mark.parametrize("damage", [lambda data: data, lambda data: data[:-9], lambda _: b"", lambda data: b"x" + data])
+def test_hog_is_kept_unpacked_and_finds_the_same_whatever_became_of_the_file(
+    damage: Callable[[bytes], bytes], astronaut: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = dlib_hog.Hog()
+    path = _hog_cache()
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    unpacked: list[int] = []
+    unpack = dlib_hog._unpack
+    monkeypatch.setattr(dlib_hog, "_unpack", lambda: unpacked.append(1) or unpack())
+    luma = cv2.cvtColor(astronaut, cv2.COLOR_RGB2GRAY)
+    assert (dlib_hog.Hog().boxes([luma])[0] == first.boxes([luma])[0]).all()
+    assert bool(unpacked) == (damage(whole) != whole)
+    assert path.read_bytes() == whole
+
+
+def test_hog_is_opened_where_nothing_can_be_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert dlib_hog.Hog().name == "hog"
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    monkeypatch.setattr(Path, "home", _no_home)
+    assert dlib_hog.Hog().name == "hog"
+
+
+def _no_home() -> Path:
+    raise RuntimeError("no home")

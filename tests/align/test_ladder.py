@@ -170,15 +170,59 @@ def test_pictures_of_one_size_are_shown_together_and_found_as_one_by_one() -> No
     assert together[5] == []
 
 
-@given(st.integers(1, 40_000), st.integers(1, 40_000), st.integers(1, 500))
-def test_no_view_has_more_pixels_than_the_reach_allows(height: int, width: int, min_face: int) -> None:
+@given(st.integers(1, 40_000), st.integers(1, 40_000), st.integers(1, 500), st.none() | st.integers(1, 500))
+def test_no_view_has_more_pixels_than_the_reach_allows(
+    height: int, width: int, min_face: int, expected: int | None
+) -> None:
     reach = Reach(window=80, sure_score=0.5, turns=(90, -90, 45, -45, 180))
-    steps = list(_ladder((height, width), reach, Search(min_face=min_face)))
-    assert steps[0][0].turn_deg == steps[0][0].padding == 0
-    for view in (view for step in steps for view in step):
+    steps = list(_ladder((height, width), reach, Search(min_face=min_face, expected_face=expected)))
+    assert steps[0].views[0].turn_deg == steps[0].views[0].padding == 0
+    for view in (view for step in steps for view in step.views):
         down, across = view.shape(height, width)
         assert down * across <= 0.75 * reach.max_side**2 + 3 * (down + across)
         assert max(down, across) <= 30_001
+
+
+def test_the_view_for_the_expected_face_comes_first_and_the_ladder_goes_on_from_it() -> None:
+    reach = Reach(window=96, sure_score=0.5, long_side=480)
+
+    def scales(expected: int | None) -> list[float]:
+        steps = list(_ladder((360, 640), reach, Search(min_face=20, turns=False, expected_face=expected)))
+        return [round(step.views[0].scale, 2) for step in steps]
+
+    assert scales(None) == [0.75, 0.38, 1.5, 3.0, 4.62]
+    assert scales(64) == [1.5, 0.75, 0.38, 3.0, 4.62]
+    assert scales(40) == [2.4, 0.75, 0.38, 4.62]
+    assert scales(10) == [4.62, 0.75, 0.38]
+    assert scales(300) == scales(None)
+
+
+def test_an_expected_face_is_found_in_one_view_and_another_one_by_the_ladder() -> None:
+    search = Search(until="one", min_face=10, turns=False, expected_face=25)
+    backend = Squares(long_side=100)
+    (face,) = LadderDetector(backend).detect(_picture(400, 400, (200, 100, 26)), search)
+    assert _near(face, 200, 100, 26, within=1.5)
+    assert backend.shown == [(160, 160)]
+    backend = Squares(long_side=100)
+    (face,) = LadderDetector(backend).detect(_picture(400, 400, (200, 100, 12)), search)
+    assert _near(face, 200, 100, 12, within=1.5)
+    assert backend.shown == [(160, 160), (100, 100), (74, 74), (320, 320)]
+
+
+def test_a_face_that_the_view_for_the_expected_one_alone_shows_is_kept_by_a_search_of_every_view() -> None:
+    search = Search(until="every", min_face=12, turns=False, expected_face=12)
+    (face,) = LadderDetector(Squares()).detect(_picture(400, 400, (200, 100, 14)), search)
+    assert _near(face, 200, 100, 14, within=1.5)
+
+
+def test_an_unsure_face_counts_in_the_lowest_view_alone_also_where_another_is_expected() -> None:
+    """An upright square of 0.3 is unsure; the view for the expected face shows it, and is not believed."""
+    unsure = np.rot90(_picture(400, 400, (200, 100, 26)))
+    backend = Squares(long_side=100)
+    assert LadderDetector(backend).detect(unsure, Search("one", 20, turns=False, expected_face=25)) == []
+    unsure = np.rot90(_picture(400, 400, (200, 100, 60)))
+    (face,) = LadderDetector(Squares()).detect(unsure, Search("one", 20, turns=False, expected_face=25))
+    assert (face.score, face.scale) == (pytest.approx(0.3), 0.25)
 
 
 @given(
@@ -197,12 +241,12 @@ def test_a_view_has_the_shape_that_was_said(height: int, width: int, scale: floa
 @pytest.mark.parametrize(("min_face", "smallest"), [(20, 20), (40, 40), (80, 80)])
 def test_views_are_enlarged_until_the_smallest_face_fills_the_window(min_face: int, smallest: int) -> None:
     steps = list(_ladder((480, 640), Reach(window=80, sure_score=0.5), Search(min_face=min_face)))
-    assert max(view.scale for step in steps for view in step) == pytest.approx(80 / smallest)
+    assert max(view.scale for step in steps for view in step.views) == pytest.approx(80 / smallest)
 
 
 def test_a_long_picture_is_brought_to_size_by_its_short_side_and_one_without_room_is_seen_once() -> None:
     reach = Reach(window=80, sure_score=0.5)
-    first = next(iter(_ladder((300, 3000), reach, Search(min_face=80))))[0]
+    first = next(iter(_ladder((300, 3000), reach, Search(min_face=80)))).views[0]
     assert first.scale == pytest.approx(640 / 900)
     assert len(list(_ladder((9, 5000), reach, Search(min_face=20)))) == 1
 
@@ -282,7 +326,9 @@ def test_an_unknown_end_of_the_search_is_refused() -> None:
         Search(until="first")
 
 
-@pytest.mark.parametrize("bad", [0, -1, 2.5, "20"])
+@pytest.mark.parametrize("bad", [0, -1, 2.5, "20", True])
 def test_a_smallest_face_that_is_no_number_of_pixels_is_refused(bad: object) -> None:
     with pytest.raises(UsageError, match="min_face must be a whole number of pixels >= 1"):
         Search(min_face=bad)
+    with pytest.raises(UsageError, match="expected_face must be a whole number of pixels >= 1"):
+        Search(expected_face=bad)

@@ -17,6 +17,7 @@ from align.landmarkers import regression_trees
 from align.landmarkers.fan import Fan
 from align.landmarkers.regression_trees import ShapePredictor
 from align.landmarkers.tree_file import PIXEL_BITS, read_ensemble
+from align.landmarks import FINE_PX, _points
 
 FILES = {
     "dlib5": "shape_predictor_5_face_landmarks.dat",
@@ -117,6 +118,40 @@ def test_outside_of_the_picture_is_black(luma: np.ndarray) -> None:
     assert np.abs(predictor.points(framed, Box(78, 75, 95, 120)) - 90 - points).max() < 1e-9
     far = predictor.points(luma, Box(1e6, -1e6, 90, 90))
     assert np.isfinite(far).all()
+
+
+class _ByViews:
+    """The same landmarker, to which each view is shown."""
+
+    scheme, colour = "dlib5", False
+
+    def __init__(self, landmarker: align.Landmarker) -> None:
+        self.points = landmarker.points
+
+
+def test_points_through_a_view_are_those_of_the_view_bit_for_bit(luma: np.ndarray) -> None:
+    """Faces in the middle, across each edge and beyond a corner, upright and leaning, much and little enlarged."""
+    landmarker = align.open_landmarker("dlib5")
+    rng = np.random.default_rng(3)
+    (face,) = align.find_faces(luma)
+    for number in range(60):
+        side = rng.uniform(12, 240)
+        x, y = (225, 102) if number % 3 == 0 else rng.uniform(-100, 600, 2)
+        where = Box(x - side / 2, y - side / 2, side, side), rng.uniform(-180, 180), FINE_PX
+        by_views = _points(luma, _ByViews(landmarker), where, mirrored=True)
+        assert (_points(luma, landmarker, where, mirrored=True) == by_views).all()
+    assert (
+        align.follow(luma, face, landmarker).landmarks == align.follow(luma, face, _ByViews(landmarker)).landmarks
+    ).all()
+
+
+def test_a_face_that_is_larger_than_the_view_is_shown_smoothed(luma: np.ndarray) -> None:
+    """Reading single pixels of it would alias."""
+    landmarker = align.open_landmarker("dlib5")
+    large = cv2.resize(luma, None, fx=6, fy=6, interpolation=cv2.INTER_CUBIC)
+    where = Box(900, 300, 700, 700), 3.0, FINE_PX
+    by_views = _points(large, _ByViews(landmarker), where, mirrored=True)
+    assert (_points(large, landmarker, where, mirrored=True) == by_views).all()
 
 
 def test_the_trees_have_the_sizes_that_they_were_trained_with(trained: Path) -> None:

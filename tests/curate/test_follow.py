@@ -8,6 +8,7 @@ import pytest
 
 import align
 from align import find_faces, warp
+from align.detectors import dlib_hog
 from curate.config import Align, Background, Sample
 from curate.follow import Sighting, Watcher
 from curate.frames import Frame, VideoReader
@@ -123,3 +124,45 @@ def test_where_background_is_cut_each_frame_is_searched(astronaut: np.ndarray, b
     looker = Looker(Align(), "s", None, background)
     scores = [cut.columns["score"] for n in range(3) for cut in looker.look(_shown(astronaut, n), new_scene=False)]
     assert [score is not None for score in scores] == [True, background is not None, background is not None]
+
+
+def _small(picture: np.ndarray) -> np.ndarray:
+    """The picture at half its size in a corner of a black one."""
+    import cv2
+
+    small = np.zeros_like(picture)
+    small[:256, 256:] = cv2.resize(picture, (256, 256), interpolation=cv2.INTER_AREA)
+    return small
+
+
+def test_when_a_face_is_lost_one_as_large_is_looked_for_at_once_and_a_smaller_one_soon(astronaut: np.ndarray) -> None:
+    frames = [_shown(astronaut if n < 2 else _small(astronaut), n) for n in range(12)]
+    assert [len(sightings) for sightings in _watch(frames)] == [1] * 2 + [0] * 6 + [1] * 4
+    watcher = Watcher(Align())
+    watcher.find(frames[0])
+    assert len(watcher.find(frames[2], new_scene=True)) == 1
+
+
+def test_a_face_that_comes_back_at_another_place_is_found_near_by(astronaut: np.ndarray) -> None:
+    width = find_faces(astronaut)[0].box.w
+    back = _moved(astronaut, 0.7 * width, 0.75 * width)
+    frames = [_shown(picture, n) for n, picture in enumerate([astronaut, np.zeros_like(astronaut), back])]
+    assert [len(sightings) for sightings in _watch(frames)] == [1, 0, 1]
+
+
+def test_in_a_new_scene_a_face_of_the_size_of_the_last_one_is_found_in_one_view(
+    astronaut: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[tuple[int, ...]] = []
+    boxes = dlib_hog.Hog.boxes
+
+    def counted(self: dlib_hog.Hog, pictures: list[np.ndarray]) -> list[np.ndarray]:
+        shown.extend(picture.shape for picture in pictures)
+        return boxes(self, pictures)
+
+    monkeypatch.setattr(dlib_hog.Hog, "boxes", counted)
+    watcher = Watcher(Align())
+    assert watcher.find(_shown(_small(astronaut), 0))
+    climbed = len(shown)
+    assert watcher.find(_shown(_moved(_small(astronaut), -200), 1), new_scene=True)
+    assert (climbed, len(shown) - climbed) == (3, 1)
