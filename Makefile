@@ -21,6 +21,7 @@ demo: $(STAMP)
 	eyeline-curate run lfw-subset --out runs/demo/test
 	eyeline-train fit --config face_or_not --data.root runs/demo/train --trainer.default_root_dir runs/demo/model
 	eyeline-train test --config face_or_not --data.root runs/demo/test --trainer.default_root_dir runs/demo/model --ckpt_path runs/demo/model/checkpoints/last.ckpt
+	eyeline-train evaluate --ckpt runs/demo/model/checkpoints/last.ckpt --root runs/demo/test
 	eyeline-curate report runs/demo/train
 
 test: $(STAMP)

@@ -4,6 +4,7 @@ import argparse
 import json
 import statistics
 import tempfile
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -16,12 +17,18 @@ from ._faces import data_folder
 REGISTRY = r"""
 [smile]
 title = "Face Research Lab London Set: 102 people, neutral and smiling"
-source = { kind = "images", path = "london/*.jpg", label_from = "_(\\d+)\\.jpg", subject_from = "/(\\d+)_", label_names = { 03 = "neutral", 08 = "smiling" } }
 labels = ["neutral", "smiling"]
 align = { template = "tight", size = 150 }
 split = { by = "subject", val = 0.0, folds = 5 }
 dedup = { radius = 0 }
 licence = "CC BY 4.0"
+
+[smile.source]
+kind = "images"
+path = "london/*.jpg"
+label_from = "_(\\d+)\\.jpg"
+subject_from = "/(\\d+)_"
+label_names = { 03 = "neutral", 08 = "smiling" }
 """
 
 MODELS = {
@@ -40,14 +47,15 @@ SHARED = [
 def main(*options: str) -> None:
     """Print the accuracy on people who were not trained on: mean and spread over five seeds, each with its own fold."""
     parser = argparse.ArgumentParser(prog="benchmarks smile", description=__doc__)
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--folds", type=int, default=5, help="of the five, how many to run")
     parser.add_argument("--lr", type=float, nargs="*", default=[1e-3], help="the head's rate; each is run")
     chosen = parser.parse_args(options)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         (root / "datasets.toml").write_text(REGISTRY)
-        _quietly(curate.cli.main, ["run", "smile", "--registry", str(root / "datasets.toml"), *_set(root)])
+        where = ["--root", str(data_folder()), "--out", str(root / "set")]
+        _quietly(curate.cli.main, ["run", "smile", *_registry(root), *where])
         print(f"{'':30}{'lr':>8}  accuracy on new people, mean (min to max) of {chosen.folds} folds and seeds")
         for lr in chosen.lr:
             for name, differs in MODELS.items():
@@ -57,24 +65,24 @@ def main(*options: str) -> None:
                 print(f"{name:30}{lr:8g}  {statistics.mean(scores):.3f} {spread}", flush=True)
 
 
-def _set(root: Path) -> list[str]:
-    return ["--root", str(data_folder()), "--out", str(root / "set")]
+def _registry(root: Path) -> list[str]:
+    return ["--registry", str(root / "datasets.toml")]
 
 
 def _score(root: Path, fold: int, flags: list[str]) -> float:
     """Train with the seed `fold` without the people of that fold, and give the accuracy on them."""
-    _quietly(curate.cli.main, ["split", str(root / "set"), "--fold", str(fold)])
+    _quietly(curate.cli.main, ["split", str(root / "set"), "--fold", str(fold), *_registry(root)])
     common = ["--data.root", str(root / "set"), "--trainer.default_root_dir", str(root / "run"), "--json"]
     common += ["--trainer.enable_progress_bar", "false"]
     _quietly(train.cli.main, ["fit", *common, *flags, "--seed_everything", str(fold)])
     return float(json.loads(_quietly(train.cli.main, ["test", *common, "--ckpt_path", "last"]))["accuracy_micro"])
 
 
-def _quietly(command: object, arguments: list[str]) -> str:
+def _quietly(command: Callable[[list[str]], int], arguments: list[str]) -> str:
     """Run a command and give what it printed."""
     printed = StringIO()
     with redirect_stdout(printed):
-        code = command(arguments)  # type: ignore[operator]
+        code = command(arguments)
     if code:
         raise SystemExit(code)
     return printed.getvalue()

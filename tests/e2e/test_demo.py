@@ -74,6 +74,15 @@ def test_the_metrics_are_printed_and_kept(demo) -> None:
     assert list((folder / "runs/demo/model/fit").glob("events.out.tfevents.*"))
 
 
+def test_the_page_on_the_model_says_what_test_said(demo) -> None:
+    folder = demo[0] / "runs/demo/model"
+    metrics = json.loads((folder / "test/metrics.json").read_text())
+    report = json.loads((folder / "evaluate/report.json").read_text())
+    assert report["splits"]["test"]["accuracy_micro"] == metrics["accuracy_micro"]
+    page = (folder / "evaluate/report.html").read_text()
+    assert f"{metrics['accuracy_micro']:.3f}" in page
+
+
 def test_the_checkpoint_holds_no_code(demo) -> None:
     checkpoint = torch.load(demo[0] / "runs/demo/model/checkpoints/last.ckpt", weights_only=True)
     assert checkpoint["state_dict"]
