@@ -1,5 +1,6 @@
 """The LightningModule: a backbone, a head and what they are trained with."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, TypeVar, cast
@@ -99,8 +100,8 @@ class FaceModel(pl.LightningModule):
         self.backbone.net.to(memory_format=torch.channels_last)
         data = getattr(self.trainer, "datamodule", None)
         if stage == "fit" and data is not None:
-            rows = data.splits["train"].rows
-            self.loss.fit_counts(torch.from_numpy(rows.targets), torch.from_numpy(rows.repeats))
+            targets = torch.from_numpy(data.splits["train"].rows.targets)
+            self.loss.fit_counts(targets, torch.from_numpy(data.shown()))
             self.alignment = data.alignment
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -204,6 +205,7 @@ class FaceModel(pl.LightningModule):
         self.outcomes[stage] = outcome
         losses = self.loss(outcome.outputs.to(self.device), outcome.targets.to(self.device))
         values = {name: float(losses[name]) for name in self.loss_names} | summary(outcome, self.tasks)
+        values.setdefault(self.tasks.monitor[0].removeprefix("val/"), math.nan)  # what is not defined is never the best
         self.log_dict({f"{stage}/{name}": value for name, value in values.items()})
 
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:  # noqa: ARG002 - Lightning's hook
@@ -215,6 +217,15 @@ class FaceModel(pl.LightningModule):
         """Give what the optimizer needs at other moments than a step."""
         return optimizer_callbacks(self.optimizer_spec)
 
+    def _length_of_the_run(self, epochs: int) -> tuple[float, int]:
+        """Give the epochs that a schedule spans, fewer where `trainer.max_steps` ends the run, and the ticks of one."""
+        trainer, by_step = self.trainer, self.optimizer_spec.schedule.per == "step"
+        if not by_step and trainer.max_steps == -1:
+            return epochs, 1
+        total = int(trainer.estimated_stepping_batches)  # which also counts the batches of an epoch
+        steps = max(math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches), 1)
+        return (total / steps, steps) if by_step else (math.ceil(total / steps), 1)
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Make the optimizer and its schedule."""
         spec, trainer = self.optimizer_spec, self.trainer
@@ -224,8 +235,7 @@ class FaceModel(pl.LightningModule):
         data = getattr(trainer, "datamodule", None)
         lr = base_lr(spec, data.batch_size if data else 1, trainer.world_size, trainer.accumulate_grad_batches)
         optimizer = make_optimizer(groups, spec, lr)
-        epochs = trainer.max_epochs
-        steps = int(trainer.estimated_stepping_batches) // epochs if spec.schedule.per == "step" else 1
+        epochs, steps = self._length_of_the_run(trainer.max_epochs)
         scheduler, interval, monitor = make_scheduler(optimizer, groups, spec, epochs, steps)
         chosen: Any = {"scheduler": scheduler, "interval": interval} | ({"monitor": monitor} if monitor else {})
         return {"optimizer": optimizer, "lr_scheduler": chosen}

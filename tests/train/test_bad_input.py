@@ -118,3 +118,26 @@ def test_a_pack_that_was_cut_off_is_made_anew(small):
     images.write_bytes(whole[: len(whole) // 2])
     assert main([*fit, "--trainer.max_epochs", "1"]) == 0
     assert images.read_bytes() == whole
+
+
+@pytest.mark.parametrize("task", ["units", "affect"])
+def test_a_validation_split_that_cannot_be_scored_keeps_a_best_model_all_the_same(small, task, tmp_path):
+    """No action unit is there, or only one face has valence: what the best model is chosen by is not defined."""
+    root, fit = small
+    rows = read_manifest(root)
+    rows.loc[rows["split"] == "val", ["au_4", "au_12"]] = 0
+    rows.loc[[5], ["valence", "arousal"]] = 0.1
+    rows.loc[[6], ["valence", "arousal"]] = np.nan
+    write_manifest(root, rows)
+    assert main([*fit, "--data.tasks", f"[{task}]"]) == 0
+    assert (tmp_path / "run" / "checkpoints" / "best.ckpt").is_file()
+
+
+def test_validation_rows_without_a_label_are_no_validation(small, capsys, tmp_path):
+    root, fit = small
+    rows = read_manifest(root)
+    rows.loc[rows["split"] == "val", ["valence", "arousal"]] = np.nan
+    write_manifest(root, rows)
+    assert main([*fit, "--data.tasks", "[affect]"]) == 0
+    assert "no validation rows" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "checkpoints" / "best.ckpt").exists()
