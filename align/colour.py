@@ -23,8 +23,8 @@ def require_picture(image: NDArray[np.uint8]) -> None:
     Raises:
         UsageError: It is not uint8 [H, W, 3] or [H, W], or has no pixels.
     """
-    found = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
     shape: tuple[int, ...] = getattr(image, "shape", ())
     is_shaped = len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)
     if getattr(image, "dtype", None) != np.uint8 or not is_shaped or 0 in shape:
+        found = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
         raise UsageError(f"image must be uint8 [H, W, 3] or [H, W] with at least one pixel (got {found})")

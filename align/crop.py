@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, get_args
 
 import cv2
@@ -102,15 +103,20 @@ class CropSpec:
         """Width and height in pixels."""
         return (self.size, self.size) if isinstance(self.size, int) else self.size
 
-    @property
+    @cached_property
     def eyes_px(self) -> NDArray[np.float64]:
         """Where the eyes stand in the crop: float64 [2, 2], left x, y, then right; pixel centres at integers."""
-        return np.array(TEMPLATES[self.template].eyes) * self.width_height - 0.5
+        return self._px(TEMPLATES[self.template].eyes)
 
-    @property
+    @cached_property
     def five_px(self) -> NDArray[np.float64]:
         """Where the five points stand in the crop: float64 [5, 2]."""
-        return np.array(TEMPLATES[self.template].five) * self.width_height - 0.5
+        return self._px(TEMPLATES[self.template].five)
+
+    def _px(self, points: tuple[Point, ...]) -> NDArray[np.float64]:
+        places = np.array(points) * self.width_height - 0.5
+        places.setflags(write=False)  # they are kept
+        return places
 
 
 @dataclass(frozen=True)
@@ -196,7 +202,8 @@ def warp(
     Returns:
         uint8 [height, width] or [height, width, C].
     """
-    scale = math.sqrt(abs(np.linalg.det(matrix[:, :2])))
+    (a, b, x), (c, d, y) = matrix.tolist()
+    scale = math.sqrt(abs(a * d - b * c))
     sigma = 0.5 * math.sqrt(1 / scale**2 - 1) if scale < 1 else 0.0
     left, top, right, bottom = _needed(matrix, size, image.shape, reach=math.ceil(4 * sigma) + 3)
     image = np.ascontiguousarray(image[top:bottom, left:right])  # OpenCV warps nothing wider than 32,767 pixels
@@ -204,8 +211,7 @@ def warp(
         image = as_colour(image, colour=False)
     if sigma:
         image = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
-    matrix = matrix.copy()
-    matrix[:, 2] += matrix[:, :2] @ (left, top)
+    matrix = np.array([[a, b, x + (a * left + b * top)], [c, d, y + (c * left + d * top)]])
     flags = cv2.INTER_LINEAR if scale < 1 or quick else cv2.INTER_CUBIC
     if flags == cv2.INTER_CUBIC and scale > _FAR_ENLARGED:
         (image, matrix), flags = _enlarge(image, matrix), cv2.INTER_LINEAR
@@ -221,9 +227,10 @@ def _enlarge(
     A bilinear warp of that is 52 dB and more from a bicubic warp of the picture itself, at a third of the cost.
     """
     enlarged: NDArray[np.uint8] = cv2.resize(image, None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC)
-    turn = matrix[:, :2]
-    shift = matrix[:, 2] + turn @ np.full(2, 0.5 / times - 0.5)
-    return enlarged, np.column_stack([turn / times, shift])
+    (a, b, x), (c, d, y) = matrix.tolist()
+    half = 0.5 / times - 0.5
+    scaled = [[a / times, b / times, x + (a * half + b * half)], [c / times, d / times, y + (c * half + d * half)]]
+    return enlarged, np.array(scaled)
 
 
 def _needed(

@@ -46,10 +46,11 @@ def require_alignable(face: Face) -> Eyes:
             f"face: expected the nose below the eyes (found it {-drop:.2f} eye distances above): no face",
             "implausible",
         )
-    if share < MIN_INTEROCULAR_PER_BOX or abs(face.yaw_deg or 0.0) > MAX_YAW_DEG:
+    yaw_deg = face.yaw_deg or 0.0
+    if share < MIN_INTEROCULAR_PER_BOX or abs(yaw_deg) > MAX_YAW_DEG:
         raise AlignmentRefusedError(
             f"face: expected eyes at least {MIN_INTEROCULAR_PER_BOX} box widths apart and at most {MAX_YAW_DEG:g} "
-            f"degrees of yaw (found {share:.2f} and {face.yaw_deg or 0.0:.0f}): a profile",
+            f"degrees of yaw (found {share:.2f} and {yaw_deg:.0f}): a profile",
             "profile",
         )
     return face.eyes
@@ -58,7 +59,8 @@ def require_alignable(face: Face) -> Eyes:
 def similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
     """Solve the rotation, scale and shift that bring points nearest to others; two points exactly.
 
-    The sum of squared distances is least; a mirror image is never taken (Umeyama 1991, in complex numbers).
+    The sum of squared distances is least; a mirror image is never taken (Umeyama 1991, for two dimensions). In plain
+    numbers: of so few points numpy is slow.
 
     Args:
         source: float64 [N, 2], two points or more, x and y.
@@ -70,14 +72,25 @@ def similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDAr
     Raises:
         ValueError: The source points are one.
     """
-    a, b = ([complex(x, y) for x, y in points.tolist()] for points in (source, target))  # so few that numpy is slow
-    mean_a, mean_b = sum(a) / len(a), sum(b) / len(b)
-    size = sum(((one - mean_a) * (one - mean_a).conjugate()).real for one in a)
-    if not size > 0:
+    pairs = list(zip(source.tolist(), target.tolist(), strict=True))
+    mean_x = mean_y = mean_u = mean_v = 0.0
+    for (x, y), (u, v) in pairs:
+        mean_x += x
+        mean_y += y
+        mean_u += u
+        mean_v += v
+    mean_x, mean_y, mean_u, mean_v = (total / len(pairs) for total in (mean_x, mean_y, mean_u, mean_v))
+    along = across = spread = 0.0
+    for (x, y), (u, v) in pairs:
+        dx, dy, du, dv = x - mean_x, y - mean_y, u - mean_u, v - mean_v
+        along += dx * du + dy * dv
+        across += dx * dv - dy * du
+        spread += dx * dx + dy * dy
+    if not spread > 0:
         raise ValueError(f"similarity needs two different points (got {source.tolist()})")
-    turn = sum((one - mean_a).conjugate() * (other - mean_b) for one, other in zip(a, b, strict=True)) / size
-    shift = mean_b - turn * mean_a
-    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
+    cos, sin = along / spread, across / spread
+    shift_x, shift_y = mean_u - (cos * mean_x - sin * mean_y), mean_v - (cos * mean_y + sin * mean_x)
+    return np.array([[cos, -sin, shift_x], [sin, cos, shift_y]])
 
 
 def invert(matrix: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ NOSE_DEPTH = 0.38
 
 
 def _require_finite(what: str, values: tuple[float, ...]) -> None:
-    if not all(math.isfinite(value) for value in values):
+    if not all(map(math.isfinite, values)):
         raise ValueError(f"{what} must be finite numbers (got {values})")
 
 
@@ -79,7 +79,8 @@ class Eyes:
     @classmethod
     def from_array(cls, xy: NDArray[np.floating]) -> Self:
         """Make eyes from float [2, 2]: left x, y, then right x, y."""
-        return cls((float(xy[0, 0]), float(xy[0, 1])), (float(xy[1, 0]), float(xy[1, 1])))
+        (left_x, left_y), (right_x, right_y) = xy.tolist()
+        return cls((left_x, left_y), (right_x, right_y))
 
     @property
     def xy(self) -> NDArray[np.float64]:
@@ -150,12 +151,11 @@ class Face:
         """Give the base of the nose from the middle of the eyes, along and across their line, in eye distances."""
         if self.eyes is None or self.landmarks is None or self.landmark_scheme not in SCHEMES:
             return None
-        left, right = self.eyes.xy
-        across = complex(*(right - left))
-        if across == 0:
+        left, right = complex(*self.eyes.left), complex(*self.eyes.right)
+        if left == right:
             return None
-        nose = SCHEMES[self.landmark_scheme].corner_points(self.landmarks)[4]
-        offset = complex(*(nose - (left + right) / 2)) / across
+        nose = complex(*self.landmarks[SCHEMES[self.landmark_scheme].corners[4]].tolist())
+        offset = (nose - (left + right) / 2) / (right - left)
         return offset.real, offset.imag
 
     def record(self) -> dict[str, Any]:

@@ -38,15 +38,22 @@ def huffman_zlib(data: NDArray[np.uint8]) -> bytes:
     return _HEADER + out.tobytes()[: -(-size // 8)] + zlib.adler32(data.data).to_bytes(4, "big")
 
 
-def _block_header(lengths: NDArray[np.uint32]) -> NDArray[np.uint8]:
-    """Give the bits, one a byte, that begin the one block and tell its codes."""
+def _block_start() -> NDArray[np.uint8]:
+    """Give the bits, one a byte, that begin the one block."""
     numbers = [(1, 1), (2, 2)]  # the last block; with codes of its own
     numbers += [(_SYMBOLS - 257, 5), (1, 5), (len(_LENGTH_ORDER) - 4, 4)]  # two codes of distances, as zlib writes
     numbers += [(_LENGTH_BITS if symbol <= _LONGEST else 0, 3) for symbol in _LENGTH_ORDER]
-    bits = [(number >> place) & 1 for number, width in numbers for place in range(width)]
+    return np.array([(number >> place) & 1 for number, width in numbers for place in range(width)], np.uint8)
+
+
+_BLOCK_START = _block_start()
+
+
+def _block_header(lengths: NDArray[np.uint32]) -> NDArray[np.uint8]:
+    """Give the bits, one a byte, that begin the one block and tell its codes."""
     told = np.append(lengths, (1, 1))  # the two distances are never used
     places = np.arange(_LENGTH_BITS - 1, -1, -1)  # of codes the highest bit comes first
-    return np.append(np.array(bits), (told[:, None] >> places) & 1).astype(np.uint8)
+    return np.append(_BLOCK_START, (told[:, None] >> places) & 1).astype(np.uint8)
 
 
 @compiled

@@ -107,7 +107,8 @@ def locate(image: NDArray[np.uint8], face: Face, landmarker: Landmarker, passes:
     left = (passes or 2) - 1
     while left > 0:
         points = _points(picture, landmarker, (box, roll_deg, ROUGH_PX), mirrored=False)
-        before, (box, roll_deg) = roll_deg, _implied_box(scheme.corner_points(points))
+        corners = scheme.corner_points(points)
+        before, box, roll_deg = roll_deg, _implied_box(corners), _eyes(corners).roll_deg
         is_steep = passes is None and abs(math.remainder(roll_deg - before, 360)) > STEEP_DEG
         passes = passes or 3  # at most one pass more
         left += int(is_steep) - 1
@@ -137,23 +138,25 @@ def follow(image: NDArray[np.uint8], face: Face, landmarker: Landmarker) -> Face
         raise ValueError("face: expected landmarks (found none); run locate first")
     scheme = SCHEMES[landmarker.scheme]
     corners = scheme.corner_points(face.landmarks)
-    before, roll_deg = _implied_box(corners)
+    before, roll_deg = _implied_box(corners), _eyes(corners).roll_deg
     picture = as_colour(image, colour=landmarker.colour)
     points = _points(picture, landmarker, (before, roll_deg, FINE_PX), mirrored=True)
     found = scheme.corner_points(points)
-    after, _ = _implied_box(found)
+    after = _implied_box(found)
     growth = after.w / before.w
-    box = Box(
-        after.center[0] + growth * (face.box.x - before.center[0]),
-        after.center[1] + growth * (face.box.y - before.center[1]),
-        growth * face.box.w,
-        growth * face.box.h,
-    )
+    (from_x, from_y), (to_x, to_y) = before.center, after.center
+    left, top = to_x + growth * (face.box.x - from_x), to_y + growth * (face.box.y - from_y)
+    box = Box(left, top, growth * face.box.w, growth * face.box.h)
     return replace(face, box=box, score=math.nan, eyes=_eyes(found), landmarks=points)
 
 
 def _eyes(corners: NDArray[np.float64]) -> Eyes:
-    return Eyes.from_array((corners[[2, 0]] + corners[[3, 1]]) / 2)
+    outer_right, inner_right, outer_left, inner_left, _ = corners.tolist()
+    return Eyes(_middle(outer_left, inner_left), _middle(outer_right, inner_right))
+
+
+def _middle(a: list[float], b: list[float]) -> tuple[float, float]:
+    return (a[0] + b[0]) / 2, (a[1] + b[1]) / 2
 
 
 def _square(box: Box) -> Box:
@@ -163,12 +166,12 @@ def _square(box: Box) -> Box:
     return Box(x - side / 2, y - side / 2, side, side)
 
 
-def _implied_box(corners: NDArray[np.float64]) -> tuple[Box, float]:
-    """Give the box that the five points would have been found in, and their roll."""
+def _implied_box(corners: NDArray[np.float64]) -> Box:
+    """Give the box that the five points would have been found in."""
     (a, b, x), (c, d, y) = similarity(CORNERS_IN_BOX, corners).tolist()
     side = math.hypot(a, c)
     middle_x, middle_y = (a + b) / 2 + x, (c + d) / 2 + y
-    return Box(middle_x - side / 2, middle_y - side / 2, side, side), _eyes(corners).roll_deg
+    return Box(middle_x - side / 2, middle_y - side / 2, side, side)
 
 
 def _points(
@@ -178,7 +181,7 @@ def _points(
     box, roll_deg, width = where
     side = round(width * (1 + 2 * MARGIN))
     matrix = cv2.getRotationMatrix2D(box.center, roll_deg, width / box.w)
-    matrix[:, 2] += (side - 1) / 2 - np.asarray(box.center)
+    matrix[:, 2] += [(side - 1) / 2 - place for place in box.center]
     inverse = invert(matrix)
     placed = Box((side - 1 - width) / 2, (side - 1 - width) / 2, width, width)
     through: Through | None = getattr(landmarker, "points_through", None)
@@ -190,5 +193,6 @@ def _points(
         seen = landmarker.points(cv2.flip(view, 1), placed) if mirrored else points
     if mirrored:
         seen = seen[list(SCHEMES[landmarker.scheme].mirror)]
-        points = (points + np.column_stack([side - 1 - seen[:, 0], seen[:, 1]])) / 2
+        seen[:, 0] = side - 1 - seen[:, 0]
+        points = (points + seen) / 2
     return transform_points(inverse, points)

@@ -14,6 +14,8 @@ from .face import Face
 CANONICAL_PX = 112
 """Every face is measured at this size: the sharpness of a Laplacian depends on the size of the picture."""
 
+_CANONICAL = CropSpec("tight", CANONICAL_PX, colour="grey")
+
 
 @dataclass(frozen=True)
 class Quality:
@@ -34,12 +36,12 @@ class Quality:
 def measure(crop: NDArray[np.uint8]) -> Quality:
     """Measure a crop, uint8 [H, W, 3] or [H, W]."""
     luma = as_colour(crop, colour=False)
-    shrinks = max(luma.shape) > CANONICAL_PX
-    small = cv2.resize(
-        luma, (CANONICAL_PX, CANONICAL_PX), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    )
-    mean, deviation = cv2.meanStdDev(small)
-    roughness = float(cv2.meanStdDev(cv2.Laplacian(small, cv2.CV_64F))[1][0, 0])
+    if luma.shape != (CANONICAL_PX, CANONICAL_PX):
+        shrinks = max(luma.shape) > CANONICAL_PX
+        flags = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        luma = cv2.resize(luma, (CANONICAL_PX, CANONICAL_PX), interpolation=flags)
+    mean, deviation = cv2.meanStdDev(luma)
+    roughness = float(cv2.meanStdDev(cv2.Laplacian(luma, cv2.CV_16S))[1][0, 0])  # whole numbers
     return Quality(roughness**2, float(mean[0, 0]), float(deviation[0, 0]))
 
 
@@ -58,7 +60,7 @@ def canonical_crop(image: NDArray[np.uint8], face: Face) -> NDArray[np.uint8]:
     Raises:
         AlignmentRefusedError: It cannot.
     """
-    return align_face(image, face, CropSpec("tight", CANONICAL_PX, colour="grey")).image
+    return align_face(image, face, _CANONICAL).image
 
 
 @dataclass(frozen=True)

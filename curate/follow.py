@@ -192,8 +192,8 @@ def sight(frame: Frame, face: Face) -> Sighting:
 def _patch(canonical: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Give the aligned face, small, with mean 0 and length 1."""
     small = cv2.resize(canonical, (PATCH_PX, PATCH_PX), interpolation=cv2.INTER_AREA).astype(np.float32)
-    small -= small.mean()
-    return np.asarray(small / max(float(np.linalg.norm(small)), 1e-6), np.float32)
+    small -= small.sum() / small.size
+    return np.asarray(small / max(math.sqrt(np.vdot(small, small)), 1e-6), np.float32)
 
 
 def _moved_little(before: Box, after: Box) -> bool:

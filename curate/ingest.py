@@ -265,7 +265,7 @@ class _ItemIngest:
         reason = self._dataset.gates.reason(found.quality, row.get("interocular_px"), row.get("yaw_deg"))
         if reason is None and self._dataset.labels and row.get("label") is None:
             reason = str(DropReason.UNLABELLED)
-        row |= {**asdict(found.quality), "drop_reason": reason}
+        row |= {**vars(found.quality), "drop_reason": reason}
         spec = self._dataset.align
         row["crop"] = f"crops/{self._item.source_id}/{row['face_id']}.{spec.format}"
         self._beside.do(_write_crop, self._folder / row["crop"].rpartition("/")[2], found.image)

@@ -43,13 +43,18 @@ def is_cut(before: NDArray[np.float32], after: NDArray[np.float32], usual_change
         usual_change: Mean change from frame to frame before, in grey levels, where it is known. Far more than usual
             is a cut even where the two scenes are alike: another person in the same room.
     """
-    change = float(np.abs(before - after).mean())
+    change = _change(before, after)
     if change <= MIN_CHANGE:
         return False
     a, b = before - before.mean(), after - after.mean()
     correlation = float((a * b).sum()) / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-6)
     is_sudden = usual_change is not None and change > SUDDEN * usual_change
     return correlation < (MAX_CORRELATION_IF_SUDDEN if is_sudden else MAX_CORRELATION)
+
+
+def _change(before: NDArray[np.float32], after: NDArray[np.float32]) -> float:
+    """Give the mean change between two thumbnails in grey levels."""
+    return float(np.abs(before - after).sum() / before.size)
 
 
 class SceneWatch:
@@ -71,8 +76,8 @@ class SceneWatch:
         if before is None:
             self.first = small
             return False
-        new = is_cut(before, small, self._usual)
-        change = max(float(np.abs(before - small).mean()), _STILL)
+        change = max(_change(before, small), _STILL)
+        new = change > MIN_CHANGE and is_cut(before, small, self._usual)
         if new:
             self._usual = None
         else:

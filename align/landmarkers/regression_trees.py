@@ -45,27 +45,34 @@ class ShapePredictor:
     ) -> NDArray[np.float64]:
         """Find the points in a view that is never made, and in its mirror image; see `Through`."""
         edges = float(box.x), float(box.y), float(box.w), float(box.h)
-        places = _places(inverse, side)
-        seen: NDArray[np.float64] = _find_through(np.ascontiguousarray(picture), places, edges, self._trees, PIXEL_BITS)
+        view = inverse, side
+        seen: NDArray[np.float64] = _find_through(np.ascontiguousarray(picture), view, edges, self._trees, PIXEL_BITS)
         return seen
 
 
-def _places(inverse: NDArray[np.float64], side: int) -> NDArray[np.int64]:
+@compiled
+def _places(inverse: Any, side: Any) -> Any:
     """Give where the columns and rows of a square view lie in the picture, in steps of 1 / 1024 pixel: int64 [4, side].
 
     A pixel's x is the sum of its column's, first, and its row's, second; then so its y. OpenCV rounds so as well.
     """
-    (a, b, x), (c, d, y) = inverse * _FIXED
-    steps = np.arange(side)
+    places = np.empty((4, side), np.int64)
     half = _FIXED // _FINE // 2  # of the step to which the sum is rounded
-    places = np.rint([a * steps, b * steps + x, c * steps, d * steps + y]).astype(np.int64)
-    places[1::2] += half
+    for axis in range(2):
+        across, down, shift = inverse[axis, 0] * _FIXED, inverse[axis, 1] * _FIXED, inverse[axis, 2] * _FIXED
+        for i in range(side):
+            places[2 * axis, i] = np.int64(np.rint(across * i))
+            places[2 * axis + 1, i] = np.int64(np.rint(down * i + shift)) + half
     return places
 
 
 @compiled
-def _find_through(picture: Any, places: Any, box: Any, trees: Any, pixel_bits: Any) -> Any:
-    """Give the points, float64 [2, N, 2], in a view of a picture and in its mirror image."""
+def _find_through(picture: Any, view: Any, box: Any, trees: Any, pixel_bits: Any) -> Any:
+    """Give the points, float64 [2, N, 2], in a square view of a picture and in its mirror image.
+
+    The view is told by the matrix that leads from it to the picture, and by its side.
+    """
+    places = _places(view[0], view[1])
     shapes = np.empty((2, len(trees.initial)), np.float32)
     shapes[:] = trees.initial
     pixels = np.empty(trees.anchors.shape[1], np.int16)

@@ -95,3 +95,11 @@ def test_reflect_shows_the_picture_mirrored_at_its_edge() -> None:
     inside, outside = crop.image[24, round(edge) + 5], crop.image[24, round(edge) - 5]
     assert abs(int(inside) - int(outside)) <= 5
     assert inside > crop.image[24, round(edge)]
+
+
+def test_where_the_eyes_stand_is_computed_once_and_cannot_be_changed() -> None:
+    spec = CropSpec("arcface", 112)
+    assert spec.eyes_px is spec.eyes_px
+    with pytest.raises(ValueError, match="read-only"):
+        spec.eyes_px[0, 0] = 0.0
+    assert np.allclose(CropSpec("arcface", 224).eyes_px + 0.5, 2 * (spec.eyes_px + 0.5))

@@ -27,6 +27,16 @@ def test_a_similarity_moves_two_points_exactly_and_back(source: np.ndarray, targ
     assert np.linalg.det(turn) > 0  # never mirrored
 
 
+@given(st.integers(0, 1000), st.integers(3, 9))
+def test_a_similarity_of_many_points_is_that_of_least_squares(seed: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    source, target = rng.uniform(-300, 300, (2, count, 2))
+    (x, y), one, none = source.T, np.ones(count), np.zeros(count)
+    equations = np.concatenate([np.stack([x, -y, one, none], axis=1), np.stack([y, x, none, one], axis=1)])
+    cos, sin, right, down = np.linalg.lstsq(equations, target.T.ravel(), rcond=None)[0]
+    assert np.allclose(similarity(source, target), [[cos, -sin, right], [sin, cos, down]], atol=1e-8)
+
+
 def test_one_point_twice_has_no_similarity() -> None:
     with pytest.raises(ValueError, match="two different points"):
         similarity(np.zeros((2, 2)), np.array([[0.0, 0.0], [1.0, 0.0]]))

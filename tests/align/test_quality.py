@@ -17,6 +17,13 @@ def test_blur_lowers_sharpness_and_size_hardly_matters(astronaut: np.ndarray) ->
     assert measure(doubled).sharpness == pytest.approx(sharp.sharpness, rel=0.35)
 
 
+def test_sharpness_is_the_variance_of_the_laplacian_on_the_harshest_picture_as_well() -> None:
+    noise = np.where(np.random.default_rng(0).random((112, 112)) < 0.5, 0, 255).astype(np.uint8)
+    p = np.pad(noise.astype(np.float64), 1, mode="reflect")
+    laplacian = p[:-2, 1:-1] + p[2:, 1:-1] + p[1:-1, :-2] + p[1:-1, 2:] - 4 * p[1:-1, 1:-1]
+    assert measure(noise).sharpness == pytest.approx(laplacian.var())
+
+
 def test_brightness_and_contrast_are_those_of_the_luma() -> None:
     halves = np.zeros((112, 112, 3), np.uint8)
     halves[:, 56:] = 200
