@@ -56,7 +56,7 @@ def notice(text: str) -> None:
     print(text, file=sys.stderr)  # noqa: T201  this is the place that prints
 
 
-def emit_json(result: Mapping[str, Any]) -> None:
+def emit_json(result: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
     """Print the machine-readable result on stdout."""
     print(json.dumps(result, indent=2, sort_keys=True))  # noqa: T201
 

@@ -67,7 +67,14 @@ def _trainer(arguments: Sequence[str]) -> int:
     from .lightning_cli import EyelineTrainCLI, show
 
     with quiet():
-        show(EyelineTrainCLI(with_recipe_paths(arguments)))
+        try:
+            show(EyelineTrainCLI(with_recipe_paths(arguments)))
+        except SystemExit as error:  # Lightning's own end after Ctrl-C, which says nothing
+            if not isinstance(error.__context__, KeyboardInterrupt):
+                raise
+            again = " with --ckpt_path last, which goes on from the newest checkpoint" * (arguments[0] == "fit")
+            console.notice(f"stopped; run the same command again{again}")
+            return console.FAILED
     return console.DONE
 
 

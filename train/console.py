@@ -33,6 +33,8 @@ _ADVICE = (
     r".*Found \d+ module\(s\) in eval mode at the start of training.*",  # a frozen backbone is meant to be
     r".*Be aware that when using `ckpt_path`, callbacks used to create.*",  # only fit writes checkpoints
     r".*The `srun` command is available.*",
+    r".*It is recommended to use `self.log\(.*sync_dist=True\)`.*",  # every rank computes the numbers over all rows
+    r".*could not find the monitored key in the returned metrics.*",  # a run that ends before its first validation
 )
 
 
@@ -68,15 +70,22 @@ class EpochLines(pl.Callback):
 
     def __init__(self) -> None:
         self._started = 0.0
+        self._validated = False
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002 - hook
         """Take the time."""
         self._started = time.perf_counter()
+        self._validated = False
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002 - hook
+        """Note that the numbers of validation are this epoch's: Lightning keeps those of the last one it validated."""
+        self._validated = True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002 - hook
         """Say the line; Lightning runs this after validation."""
         metrics = trainer.callback_metrics
-        names = [f"{split}/{name}" for split in ("train", "val") for name in _SHOWN]
+        splits = ("train", "val") if self._validated else ("train",)
+        names = [f"{split}/{name}" for split in splits for name in _SHOWN]
         shown = "  ".join(f"{name} {float(metrics[name]):.4f}" for name in names if name in metrics)
         seconds = time.perf_counter() - self._started
         if trainer.is_global_zero:

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 import torch
+from numpy.typing import NDArray
 from pytorch_lightning.trainer.states import TrainerFn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -189,14 +191,27 @@ class FaceData(pl.LightningDataModule):
         """Give this process's rank and the number of ranks."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
+    def shown(self) -> NDArray[np.float64]:
+        """Compute how many times an epoch shows each training row on average, float64 [N].
+
+        Raises:
+            UsageError: Classes are to be evened out, and the model tells none.
+        """
+        rows = self.splits["train"].rows
+        if not self.balance:
+            return rows.repeats.astype(np.float64)
+        classes = self._model_tasks().classes
+        if not classes:
+            raise UsageError(f"data.balance must be 0 for a model that tells no classes (got {self.balance})")
+        return row_weights(rows.targets[:, : len(classes)], rows.repeats, self.balance)
+
     def train_dataloader(self) -> DataLoader[Batch]:
         """Give the shuffled training split, each row `repeat` times or as its class is drawn."""
         faces = self.splits["train"]
-        targets, repeats = faces.rows.targets, faces.rows.repeats
+        repeats = faces.rows.repeats
         sampler: Sampler[int] = RepeatSampler(repeats, self.seed, *self._ranks())
         if self.balance:
-            weights = row_weights(targets[:, : len(self._model_tasks().classes)], repeats, self.balance)
-            sampler = BalancedSampler(weights, int(repeats.sum()), self.seed, *self._ranks())
+            sampler = BalancedSampler(self.shown(), int(repeats.sum()), self.seed, *self._ranks())
         return DataLoader(faces, batch_size=self.batch_size, sampler=sampler, collate_fn=_as_is)
 
     def _once(self, split: str) -> DataLoader[Batch]:

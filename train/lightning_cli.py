@@ -9,15 +9,23 @@ from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 from jsonargparse import dict_to_namespace
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from align import UsageError, console
 
-from .checkpoints import Checkpoint, read_checkpoint, require_no_conflict, require_tasks, resolve, without_weights
+from .checkpoints import (
+    NAMES,
+    Checkpoint,
+    read_checkpoint,
+    require_no_conflict,
+    require_tasks,
+    resolve,
+    without_weights,
+)
 from .console import EpochLines, StderrProgressBar, notice
 from .data import FaceData
 from .evaluate import EvaluationReport, table
@@ -25,7 +33,7 @@ from .lr_finder import write_curve
 from .module import FaceModel
 from .predict import PredictionWriter
 from .recipes import CONFIG_FLAGS
-from .rows import read_rows, read_tasks
+from .rows import labelled, read_rows, read_tasks, select
 from .tasks import Tasks
 from .trainer import Trainer
 
@@ -67,6 +75,8 @@ class EyelineTrainCLI(LightningCLI):
         arguments: The command line, recipe names already turned into paths.
     """
 
+    trainer: Trainer
+
     def __init__(self, arguments: Sequence[str]) -> None:
         self.arguments = list(arguments)
         self.checkpoint: Checkpoint | None = None
@@ -96,7 +106,29 @@ class EyelineTrainCLI(LightningCLI):
 
     def fit(self, **kwargs: Any) -> None:
         """Train; a checkpoint to go on from is loaded without running code that it might hold."""
-        self.trainer.fit(weights_only=True, **kwargs)
+        try:
+            self.trainer.fit(weights_only=True, **kwargs)
+        except RuntimeError as error:  # Lightning has no kind of its own for this one
+            if not str(error).startswith("Early stopping conditioned on metric"):
+                raise
+            raise UsageError(f"--trainer.callbacks: {' '.join(str(error).split())}") from error
+        if self.checkpoint and self.trainer.global_step == self.checkpoint.global_step:
+            notice(
+                f"nothing was trained: {self.checkpoint.path} is at step {self.checkpoint.global_step} and epoch "
+                f"{self.trainer.current_epoch}, where this run ends; set trainer.max_epochs or max_steps higher"
+            )
+        best = self.run_folder / "checkpoints" / "best.ckpt"
+        written = self.checkpoints()
+        if self.trainer.is_global_zero and "last" in written and "best" not in written and best.is_file():
+            best.unlink()  # an earlier run's, which would be taken for this one's
+
+    def checkpoints(self) -> dict[str, str]:
+        """Give the checkpoints that this run wrote, or goes on from, by name: `last`, and `best` once it validated."""
+        ours = self.run_folder / "checkpoints"
+        callbacks = [back for back in self.trainer.checkpoint_callbacks if isinstance(back, ModelCheckpoint)]
+        paths = [Path(back.best_model_path) for back in callbacks if back.best_model_path]
+        found = {path.stem: str(ours / path.name) for path in paths if path.parent.resolve() == ours.resolve()}
+        return {name: found[name] for name in NAMES if name in found}
 
     def validate(self, **kwargs: Any) -> None:
         """Evaluate on the validation split; the report prints what Lightning's own table would."""
@@ -166,18 +198,19 @@ class EyelineTrainCLI(LightningCLI):
         if self.config.subcommand == "predict":
             return
         rows = read_rows(root)
-        self.validates = bool((rows["split"] == "val").any())
         found = read_tasks(root, rows, options.data.tasks, options.data.units)
+        tasks = self.checkpoint.tasks if self.checkpoint else found
+        self.validates = bool(len(labelled(select(rows, root, "val", tasks))))
         if self.checkpoint:
             require_tasks(self.checkpoint, found, root)
             return
-        given, labelled = options.model.tasks, asdict(found)
-        if given is not None and given.as_dict() != labelled:
+        given, wanted = options.model.tasks, asdict(found)
+        if given is not None and given.as_dict() != wanted:
             raise UsageError(
-                f"--model.tasks: expected what {root} is labelled for, {labelled} (got {given.as_dict()}); "
+                f"--model.tasks: expected what {root} is labelled for, {wanted} (got {given.as_dict()}); "
                 "leave it out, and choose with --data.tasks and --data.units"
             )
-        options.model.tasks = dict_to_namespace(labelled)
+        options.model.tasks = dict_to_namespace(wanted)
 
     def after_instantiate_classes(self) -> None:
         """Compile where it was asked for, and say in one line what a user would otherwise find out late."""
@@ -262,9 +295,7 @@ def show(cli: EyelineTrainCLI) -> None:
         result |= report.result or {}
     if cli.config.subcommand == "fit":
         metrics = {name: float(value) for name, value in sorted(cli.trainer.callback_metrics.items())}
-        names = ("last", "best") if cli.validates else ("last",)
-        files = {name: str(cli.run_folder / "checkpoints" / f"{name}.ckpt") for name in names}
-        result = {**metrics, "files": {**files, "logs": str(cli._folder())}}  # noqa: SLF001 - same module
+        result = {**metrics, "files": {**cli.checkpoints(), "logs": str(cli._folder())}}  # noqa: SLF001 - same module
     if cli._options.json:  # noqa: SLF001 - same module
         console.emit_json(result)
         return

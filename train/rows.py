@@ -85,6 +85,8 @@ def read_tasks(
     for name in wanted or ():
         if not found[name]:
             raise UsageError(f"--data.tasks: expected labels of {name} in {root} (found none); leave {name} out")
+    if units and "units" not in taken:
+        raise UsageError(f"--data.units: expected units among --data.tasks (got {taken}); add them, or leave it out")
     for unit in units or ():
         if unit not in found["units"]:
             raise UsageError(f"--data.units: expected action units of {root}, {found['units']} (got {unit!r})")
@@ -163,7 +165,8 @@ def _one_hot(labels: "pd.Series[Any]", root: Path, classes: Sequence[str]) -> ND
             f"{root}/manifest.parquet: label must be one of {list(classes)} (found {found}); "
             "the set and its class list do not belong together"
         )
-    hot = (labels.to_numpy()[:, None] == np.array(classes, dtype=object)[None, :]).astype(np.float32)
+    columns = np.array(classes, dtype=object)
+    hot: NDArray[np.float32] = (labels.to_numpy()[:, None] == columns).astype(np.float32)
     hot[labels.isna().to_numpy()] = np.nan
     return hot
 

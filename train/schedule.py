@@ -155,12 +155,12 @@ def _stepped(epoch: int, spec: ScheduleSpec) -> float:
     return max(spec.step_factor**passed, spec.min_lr_factor)
 
 
-def factor(tick: int, epochs: int, spec: ScheduleSpec, ticks_per_epoch: int = 1) -> float:
+def factor(tick: int, epochs: float, spec: ScheduleSpec, ticks_per_epoch: int = 1) -> float:
     """Compute the share of the learning rate at a tick, an epoch or an optimizer step; above 0 throughout the run.
 
     Args:
         tick: Counted from 0.
-        epochs: Of the whole run.
+        epochs: Of the whole run, which may end within one.
         spec: The schedule; of `plateau` this is what comes before a metric has its say.
         ticks_per_epoch: 1 where a tick is an epoch.
     """
@@ -229,7 +229,7 @@ class Plateau(LambdaLR):
 
 
 def make_scheduler(
-    optimizer: torch.optim.Optimizer, groups: Sequence[Group], spec: OptimizerSpec, epochs: int, steps_per_epoch: int
+    optimizer: torch.optim.Optimizer, groups: Sequence[Group], spec: OptimizerSpec, epochs: float, steps_per_epoch: int
 ) -> tuple[LambdaLR, Literal["epoch", "step"], str | None]:
     """Make the scheduler, which also holds each group at 0 before its epoch.
 
@@ -247,7 +247,7 @@ def make_scheduler(
         UsageError: The schedule spans the run, and the run has no end.
     """
     schedule = spec.schedule
-    if epochs < 1 and schedule.name == "cosine":
+    if epochs <= 0 and schedule.name == "cosine":
         raise UsageError(f"model.optimizer.schedule: cosine expects trainer.max_epochs >= 1 (got {epochs})")
     ticks = steps_per_epoch if schedule.per == "step" else 1
 

@@ -7,6 +7,7 @@ valence and arousal, then one column an action unit.
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from align import UsageError
@@ -76,4 +77,4 @@ class Tasks:
     def split(self, columns: Tensor) -> TaskColumns:
         """Split [N, outputs] into the columns of each task; those of a task that the model has not are [N, 0]."""
         classes, affect = len(self.classes), len(AFFECT) * self.affect
-        return TaskColumns(*columns.split([classes, affect, len(self.units)], dim=1))
+        return TaskColumns(*torch.split(columns, [classes, affect, len(self.units)], dim=1))

@@ -79,12 +79,16 @@ def make_fan(path: Path) -> None:
 
 
 def make_scrfd(path: Path) -> None:
-    """Make an ONNX file with SCRFD's six outputs that scores the redness of each cell, and boxes of 3 by 3 cells."""
+    """Make an ONNX file with SCRFD's six outputs that scores the redness of each cell, and boxes of 3 by 3 cells.
+
+    Grey scores little: a network that took every cell for a face would have thousands of them looked at.
+    """
     nodes, outputs, values = [], [], []
     redness = np.zeros((2, 3, 1, 1), np.float32)
     redness[:, 0], redness[:, 2] = 2.0, -2.0
     weights = {
         "redness": redness,
+        "doubt": np.full(2, -2.0, np.float32),
         "no": np.zeros((8, 3, 1, 1), np.float32),
         "reach": np.full(8, 1.5, np.float32),
         "one": np.array([-1, 1], np.int64),
@@ -94,7 +98,7 @@ def make_scrfd(path: Path) -> None:
         shape = [stride, stride]
         nodes += [
             helper.make_node("AveragePool", ["x"], [f"m{stride}"], kernel_shape=shape, strides=shape),
-            helper.make_node("Conv", [f"m{stride}", "redness"], [f"r{stride}"]),
+            helper.make_node("Conv", [f"m{stride}", "redness", "doubt"], [f"r{stride}"]),
             helper.make_node("Sigmoid", [f"r{stride}"], [f"p{stride}"]),
             helper.make_node("Transpose", [f"p{stride}"], [f"q{stride}"], perm=[0, 2, 3, 1]),
             helper.make_node("Reshape", [f"q{stride}", "one"], [f"score{stride}"]),

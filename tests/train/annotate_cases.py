@@ -19,10 +19,10 @@ CLASSES = ["сон", "joy"]
 TASKS = Tasks(classes=CLASSES, affect=True, units=["au_4", "au_12"])
 
 
-def make_checkpoint(path: Path, alignment=ALIGN, seed=0) -> Path:
+def make_checkpoint(path: Path, alignment=ALIGN, seed=0, tasks=TASKS) -> Path:
     """Write a checkpoint of a tiny network with random weights, whose answers differ from face to face."""
     torch.manual_seed(seed)
-    model = FaceModel(TASKS, BackboneSpec(name="test_resnet"), finetune=FinetuneSpec(freeze="none"))
+    model = FaceModel(tasks, BackboneSpec(name="test_resnet", size_px=64), finetune=FinetuneSpec(freeze="none"))
     with torch.no_grad():
         for parameter in model.head.parameters():
             parameter.mul_(8)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import skimage.data
+import torch
 from PIL import Image
 
 from curate.manifest import FIELDS, read_manifest, write_curation, write_manifest
@@ -66,6 +67,15 @@ def label_everything(root: Path):
     rows["subject"] = [f"person-{i % 6}" for i in range(len(rows))]
     write_manifest(root, rows)
     return rows
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """Run torch on one thread: pictures and networks are so small that threads would only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -13,15 +13,6 @@ from train.weights import CARDS
 from . import weight_files as layouts
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """The pictures are few: threads would only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def pictures(side, count=2):
     return torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8)
 

@@ -2,12 +2,14 @@
 
 import csv
 import json
+import signal
 import subprocess
 import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+import pytorch_lightning as pl
 import torch
 from PIL import Image
 
@@ -18,9 +20,11 @@ from train.module import FaceModel
 from train.pack import pack
 from train.recipes import recipe_names, with_recipe_paths
 
-from .conftest import write_set
+from .conftest import label_everything, write_set
 
-TINY = ["--model.backbone.name", "test_resnet", "--model.finetune.freeze", "none"]
+SIZE_PX = 48
+NETWORK = ["--model.backbone.name", "test_resnet", "--model.backbone.size_px", str(SIZE_PX)]
+TINY = [*NETWORK, "--model.finetune.freeze", "none"]
 QUICK = [*TINY, "--trainer.accelerator", "cpu", "--trainer.max_epochs", "2", "--data.batch_size", "8"]
 CPU = ["--trainer.accelerator", "cpu"]
 
@@ -86,7 +90,7 @@ def test_test_writes_what_predict_confirms(run, faces_set, capsys):
     shares = found[["p_not_face", "p_face"]].to_numpy()
     model = FaceModel.load_from_checkpoint(checkpoint(run), map_location="cpu").eval()
     with torch.no_grad():
-        expected = model(pack([faces_set / crop for crop in rows["crop"]], 160)).softmax(1).numpy()
+        expected = model(pack([faces_set / crop for crop in rows["crop"]], SIZE_PX)).softmax(1).numpy()
     np.testing.assert_allclose(shares, expected, atol=1e-5)
     assert np.ptp(shares[:, 0]) > 1e-4  # the faces differ, so their order shows
     matrix = pd.crosstab(rows["label"].to_numpy(), found["predicted"].to_numpy())
@@ -192,6 +196,86 @@ def test_a_set_without_validation_rows_trains_and_says_so(tmp_path, capsys):
     assert main(fit) == 0
     assert "no validation rows" in capsys.readouterr().err
     assert "val/loss" not in pd.read_csv(tmp_path / "run" / "fit" / "metrics.csv")
+
+
+def test_a_run_that_ends_before_it_validates_names_no_best_checkpoint_and_leaves_no_old_one(
+    faces_set, tmp_path, capsys
+):
+    fit = ["fit", "--data.root", str(faces_set), *QUICK, "--trainer.default_root_dir", str(tmp_path), "--json"]
+    for more, names in [(["--trainer.fast_dev_run", "true"], set()), ([], {"last", "best"})]:
+        assert main([*fit, "--trainer.max_epochs", "1", *more]) == 0
+        assert set(json.loads(capsys.readouterr().out)["files"]) == {"logs", *names}
+    assert main([*fit, "--trainer.max_steps", "1"]) == 0
+    said = capsys.readouterr()
+    assert set(json.loads(said.out)["files"]) == {"logs", "last"}
+    assert "monitored key" not in said.err
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["last.ckpt"]
+
+
+class Interrupts(pl.Callback):
+    """Presses Ctrl-C when the second epoch begins."""
+
+    def on_train_epoch_start(self, trainer, pl_module):  # noqa: ARG002 - Lightning's hook
+        if trainer.current_epoch == 1:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_fit_says_how_to_go_on(faces_set, tmp_path, capsys):
+    handler = signal.getsignal(signal.SIGINT)
+    args = ["fit", "--data.root", str(faces_set), *QUICK, "--trainer.default_root_dir", str(tmp_path)]
+    try:
+        assert main([*args, f"--trainer.callbacks+={__name__}.Interrupts"]) == 1
+    finally:
+        signal.signal(signal.SIGINT, handler)  # which Lightning turns off before it ends
+    assert "stopped; run the same command again with --ckpt_path last" in one_sentence(capsys)
+    assert main([*args, "--ckpt_path", "last"]) == 0
+    assert "epoch 2/2" in capsys.readouterr().err
+
+
+def test_an_epoch_without_validation_shows_no_numbers_of_an_earlier_one(faces_set, tmp_path, capsys):
+    args = ["fit", "--data.root", str(faces_set), *QUICK, "--trainer.default_root_dir", str(tmp_path)]
+    assert main([*args, "--trainer.max_epochs", "3", "--trainer.check_val_every_n_epoch", "2"]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("epoch ")]
+    assert ["val/" in line for line in lines] == [False, True, False]
+
+
+def test_early_stopping_on_a_number_that_is_not_there_fails_in_one_sentence(tmp_path, capsys):
+    write_set(tmp_path, {"train": {"face": 4, "not_face": 4}})
+    stop = ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val/loss"]
+    args = ["fit", "--data.root", str(tmp_path), *QUICK, *stop, "--trainer.default_root_dir", str(tmp_path / "run")]
+    assert main(args) == 2
+    assert "metric `val/loss` which is not available" in one_sentence(capsys)
+
+
+def test_max_steps_is_the_length_that_schedule_and_unfreezing_go_by(faces_set, tmp_path):
+    late = ["--model.finetune.freeze", "all", "--model.finetune.unfreeze_epoch", "1", "--trainer.max_epochs", "9"]
+    schedule = ["--model.optimizer.schedule.per", "step", "--model.optimizer.schedule.min_lr_factor", "0.125"]
+    args = ["fit", "--data.root", str(faces_set), *QUICK, *late, *schedule, "--trainer.default_root_dir", str(tmp_path)]
+    for steps, backbone in [(2, 0.0), (4, 0.125 * 0.1)]:  # an epoch has three
+        assert main([*args, "--trainer.max_steps", str(steps)]) == 0
+        (state,) = torch.load(checkpoint(tmp_path), weights_only=True)["lr_schedulers"]
+        assert state["_last_lr"] == pytest.approx([1e-3 * 0.125] * 2 + [1e-3 * backbone] * 2)
+
+
+def test_class_weights_go_by_what_balanced_drawing_shows(tmp_path, capsys):
+    write_set(tmp_path, {"train": {"face": 9, "not_face": 3}})
+    args = ["fit", "--data.root", str(tmp_path), *QUICK, "--trainer.max_epochs", "1"]
+    args += ["--model.loss.classes.class_weights", "inverse", "--trainer.default_root_dir", str(tmp_path / "run")]
+    for balance, expected in [("0", [2, 2 / 3]), ("0.5", [3**0.5 / 2 + 0.5, 3**-0.5 / 2 + 0.5]), ("1", [1, 1])]:
+        assert main([*args, "--data.balance", balance]) == 0
+        weights = torch.load(checkpoint(tmp_path / "run"), weights_only=True)["state_dict"]["loss.class_weights"]
+        assert weights.tolist() == pytest.approx(expected)
+    label_everything(tmp_path)
+    capsys.readouterr()
+    assert main([*args, "--data.balance", "1", "--data.tasks", "[affect]"]) == 2
+    assert "data.balance must be 0 for a model that tells no classes (got 1.0)" in one_sentence(capsys)
+
+
+def test_resuming_a_run_that_is_done_says_that_nothing_was_trained(run, faces_set, capsys):
+    before = checkpoint(run).read_bytes()
+    assert main(["fit", *flags("last", faces_set, run), *QUICK]) == 0
+    assert "nothing was trained" in capsys.readouterr().err
+    assert checkpoint(run).read_bytes() == before
 
 
 def fails(args, capsys, code, *says):

@@ -1,4 +1,4 @@
-"""Two gloo processes: the ranks agree, and evaluation counts each row once."""
+"""Two gloo processes: the ranks agree, evaluation counts each row once, and they step as one process would."""
 
 import json
 import os
@@ -9,44 +9,36 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
-WORKER = """
-import json, sys, torch
-import pytorch_lightning as pl
-from train.cli import main
+from .ddp_worker import CASES, trained
+from .test_cli import NETWORK
+from .toy import Toy, same, weights
 
-class Agree(pl.Callback):
-    def on_fit_end(self, trainer, module):
-        flat = torch.cat([p.detach().flatten().float() for p in module.parameters()])
-        every = [torch.zeros_like(flat) for _ in range(trainer.world_size)]
-        torch.distributed.all_gather(every, flat)
-        if trainer.is_global_zero:
-            print("RANKS", trainer.world_size, float((every[0] - every[1]).abs().max()), flush=True)
-
-if __name__ == "__main__":
-    commands = json.loads(sys.argv[1]) if sys.argv[1].startswith("[") else [sys.argv[1:]]
-    sys.exit(max(main(command) for command in commands))
-"""
 TWO = ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp"]
 RANK_VARIABLES = ("PL_GLOBAL_SEED", "LOCAL_RANK", "MASTER_PORT", "MASTER_ADDR", "NODE_RANK", "WORLD_SIZE")
 
 
-def environment(folder):
-    (folder / "worker.py").write_text(WORKER)
-    paths = [str(folder), str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+def environment():
+    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     kept = {name: value for name, value in os.environ.items() if name not in RANK_VARIABLES}
     return kept | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
 
 
+def worker(commands, folder=None):
+    asked = json.dumps({"commands": commands, "folder": folder and str(folder)})
+    return [sys.executable, "-m", "tests.train.ddp_worker", asked]
+
+
 def fit_command(root, folder):
-    model = ["--model.backbone.name", "test_resnet", "--model.finetune.unfreeze_epoch", "1"]
-    fit = ["fit", "--data.root", str(root), "--data.batch_size", "4", "--trainer.max_epochs", "2", *model, *TWO]
-    return [*fit, "--trainer.callbacks", "worker.Agree", "--trainer.default_root_dir", str(folder / "run")]
+    fit = ["fit", "--data.root", str(root), "--data.batch_size", "4", "--trainer.max_epochs", "2", *NETWORK, *TWO]
+    fit += ["--model.finetune.unfreeze_epoch", "1", "--trainer.callbacks", "tests.train.ddp_worker.Agree"]
+    return [*fit, "--trainer.default_root_dir", str(folder / "run")]
 
 
 @pytest.fixture(scope="module")
 def folder_and_output(faces_set, tmp_path_factory):
-    """Run fit, test and predict on two ranks, both started here."""
+    """Run fit, test and predict and the cases on two ranks, both started here."""
     folder = tmp_path_factory.mktemp("ddp")
     common = ["--ckpt_path", "last", "--trainer.default_root_dir", str(folder / "run"), "--data.batch_size", "4", *TWO]
     common += ["--data.root", str(faces_set)]
@@ -55,21 +47,12 @@ def folder_and_output(faces_set, tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    env = environment(folder) | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-    line = [sys.executable, str(folder / "worker.py"), json.dumps(commands)]
-    ranks = [
-        subprocess.Popen(
-            line, env=env | {"LOCAL_RANK": str(rank)}, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        for rank in range(2)
-    ]
-    try:
-        outputs = [rank.communicate(timeout=200)[0] for rank in ranks]
-    finally:
-        for rank in ranks:
-            rank.kill()
-    assert [rank.returncode for rank in ranks] == [0, 0], "\n".join(outputs)[-3000:]
-    return folder, outputs[0]
+    env = environment() | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    done = subprocess.run(
+        worker(commands, folder), env=env, cwd=folder, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    return folder, done.stdout
 
 
 def agreement(output):
@@ -97,9 +80,25 @@ def test_two_ranks_predict_each_row_once(folder_and_output):
     ]
 
 
+@pytest.mark.parametrize("case", sorted(CASES))
+def test_after_unfreezing_sam_and_averaging_both_ranks_hold_the_same_weights(folder_and_output, case):
+    folder, _ = folder_and_output
+    ranks = [torch.load(folder / f"{case}-{rank}.pt", weights_only=True) for rank in range(2)]
+    assert same(*ranks)
+
+
+@pytest.mark.parametrize("case", sorted(CASES))
+def test_two_ranks_train_as_one_process_on_the_whole_batch(folder_and_output, case):
+    two, one = torch.load(folder_and_output[0] / f"{case}-0.pt", weights_only=True), trained(case)
+    start = weights(Toy(*CASES[case], norm=False))
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=1e-4, atol=1e-6, msg=name)
+        assert not torch.equal(value, start[name]), name
+
+
 @pytest.mark.slow
 def test_one_command_starts_both_ranks(faces_set, tmp_path):
-    line = [sys.executable, str(tmp_path / "worker.py"), *fit_command(faces_set, tmp_path)]
-    done = subprocess.run(line, capture_output=True, text=True, env=environment(tmp_path), timeout=240, check=False)
+    line = worker([fit_command(faces_set, tmp_path)])
+    done = subprocess.run(line, capture_output=True, text=True, env=environment(), timeout=240, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert agreement(done.stdout) == ["RANKS 2 0.0"]

@@ -15,15 +15,6 @@ MODEL_FILE = DlibFaceResNet.model_file
 SHARED = Path(os.environ.get("EYELINE_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """The chips are few: threads would only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def backbone():
     return create_backbone(BackboneSpec("dlib_face_resnet")).eval()

@@ -14,16 +14,15 @@ from tests.train.outcomes import ALL
 from train.cli import main
 from train.evaluate import csv_text, evaluation, table, write_evaluation
 
-CPU = ["--trainer.accelerator", "cpu"]
+from .test_cli import CPU, TINY
 
 
 @pytest.fixture(scope="module")
 def run(rich_set, tmp_path_factory):
     """A run of one epoch over all three tasks: its folder."""
     folder = tmp_path_factory.mktemp("evaluated")
-    tiny = ["--model.backbone.name", "test_resnet", "--model.finetune.freeze", "none", "--data.batch_size", "8"]
     flags = ["--data.root", str(rich_set), "--trainer.default_root_dir", str(folder), "--trainer.max_epochs", "1"]
-    assert main(["fit", *flags, *tiny, *CPU]) == 0
+    assert main(["fit", *flags, *TINY, *CPU, "--data.batch_size", "8"]) == 0
     return folder
 
 

@@ -10,7 +10,7 @@ from train.finetune import FinetuneSpec
 from train.lr_finder import LrCurve, LrSearch, find_learning_rate, lr_figure, steepest
 from train.schedule import OptimizerSpec, ScheduleSpec
 
-from .toy import QUIET, Toy, loader, one_thread, same, weights
+from .toy import QUIET, Toy, loader, same, weights
 
 SEARCH = LrSearch(min_lr=1e-5, max_lr=100.0, steps=40, smoothing=0.5)
 
@@ -26,8 +26,7 @@ class Rates(pl.Callback):
 
 def find(model, search=SEARCH, **options):
     trainer = pl.Trainer(max_epochs=1, **(QUIET | options))
-    with one_thread():
-        return find_learning_rate(trainer, model, loader(), model.spec.lr, search)
+    return find_learning_rate(trainer, model, loader(), model.spec.lr, search)
 
 
 def test_the_rate_rises_by_shares_until_the_loss_does():

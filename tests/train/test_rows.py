@@ -114,6 +114,8 @@ def test_tasks_are_those_that_the_set_has_labels_for(tmp_path, rows):
         read_tasks(tmp_path, unlabelled, ["affect"])
     with pytest.raises(UsageError, match=r"\['au_4', 'au_12'\] \(got 'au_45'\)"):
         read_tasks(tmp_path, everything, None, ["au_45"])
+    with pytest.raises(UsageError, match=r"--data\.units: expected units among --data\.tasks"):
+        read_tasks(tmp_path, everything, ["classes"], ["au_12"])
 
 
 def test_targets_of_all_tasks_stand_side_by_side_and_missing_ones_are_nan(tmp_path, rows):

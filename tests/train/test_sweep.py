@@ -1,6 +1,8 @@
 """A sweep's plan and tables by hand, and its runs as they are carried out, killed and resumed."""
 
+import contextlib
 import csv
+import io
 import json
 import os
 import shutil
@@ -167,18 +169,18 @@ def test_the_clock_counts_an_epoch_once_and_forgives_half_a_line(tmp_path):
 
 @pytest.fixture(scope="module")
 def swept(faces_set, tmp_path_factory):
-    """A sweep with a run that can be done and one that cannot: its folder, and what the command said."""
+    """A sweep with a run that can be done and one that cannot: its folder, exit code and runs."""
     folder = tmp_path_factory.mktemp("sweep")
     file = write(folder, base=BASE, grid={"model.optimizer.lr": [0.003, -1.0]}, seeds=[5])
-    command = [sys.executable, "-m", "train.cli", "sweep", str(file), "--root", str(faces_set), "--json", "--jobs", "2"]
-    ran = subprocess.run([*command, "--out", str(folder / "out")], capture_output=True, text=True, check=False)
-    return folder / "out", ran, command
+    args = ["sweep", str(file), "--root", str(faces_set), "--json", "--jobs", "2", "--out", str(folder / "out")]
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        code = main(args)
+    return folder / "out", code, json.loads(said.getvalue())["runs"]
 
 
 def test_a_failed_run_is_recorded_and_the_others_go_on(swept):
-    out, ran, _ = swept
-    assert ran.returncode == 3, ran.stderr
-    done, failed = json.loads(ran.stdout)["runs"]
+    out, code, (done, failed) = swept
+    assert code == 3
     assert failed["error"] == "model.optimizer.lr must be above 0 (got -1.0)"
     assert done["values"] == {"model.optimizer.lr": 0.003}
     assert done["epochs"] == 4
@@ -195,22 +197,21 @@ def test_a_failed_run_is_recorded_and_the_others_go_on(swept):
     assert row["seed"] == "5"
 
 
-def test_a_finished_run_is_not_run_again(swept, tmp_path, capsys):
-    out, ran, command = swept
-    done = out / "runs" / json.loads(ran.stdout)["runs"][0]["run"]
+def test_a_finished_run_is_not_run_again(swept, faces_set, tmp_path, capsys):
+    out, _, runs = swept
+    done = out / "runs" / runs[0]["run"]
     before = {path: path.stat().st_mtime_ns for path in done.rglob("*") if path.is_file()}
     file = write(tmp_path, base=BASE, grid={"model.optimizer.lr": [0.003]}, seeds=[5])
-    root = command[command.index("--root") + 1]
-    assert main(["sweep", str(file), "--root", root, "--out", str(out), "--dry_run", "--json"]) == 0
+    args = ["sweep", str(file), "--root", str(faces_set), "--out", str(out), "--json"]
+    assert main([*args, "--dry_run"]) == 0
     assert [run["state"] for run in json.loads(capsys.readouterr().out)["runs"]] == ["done"]
-    assert main(["sweep", str(file), "--root", root, "--out", str(out), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["runs"] == json.loads(ran.stdout)["runs"][:1]
+    assert main(args) == 0
+    assert json.loads(capsys.readouterr().out)["runs"] == runs[:1]
     assert {path: path.stat().st_mtime_ns for path in done.rglob("*") if path.is_file()} == before
 
 
 def test_a_killed_sweep_goes_on_and_ends_in_the_same_scores(swept, faces_set, tmp_path, capsys):
-    _, ran, _ = swept
-    whole = json.loads(ran.stdout)["runs"][0]
+    whole = swept[2][0]
     file = write(tmp_path, base=BASE, grid={"model.optimizer.lr": [0.003]}, seeds=[5])
     args = ["sweep", str(file), "--root", str(faces_set), "--out", str(tmp_path / "out"), "--json"]
     killed = subprocess.Popen(

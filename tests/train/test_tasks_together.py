@@ -79,7 +79,7 @@ def test_one_task_of_several_may_be_chosen(rich_set, tmp_path):
     assert read_checkpoint(checkpoint(tmp_path)).tasks == Tasks(units=["au_12"])
 
 
-def test_a_checkpoint_of_another_task_is_refused(run, rich_set, tmp_path, capsys):
+def test_a_checkpoint_of_another_task_is_refused(run, tmp_path, capsys):
     write_set(tmp_path, {"test": {"face": 2, "not_face": 2}})
     rows = label_everything(tmp_path).assign(label=None, valence=None, arousal=None, au_4=None, au_12=None, au_9=1.0)
     write_manifest(tmp_path, rows)
@@ -103,7 +103,7 @@ def test_views_at_test_change_the_answers_a_little(run, rich_set, tmp_path):
 class StopAfterTwo(Callback):
     """Ends a run after its second epoch, as a limit of time would."""
 
-    def on_train_epoch_end(self, trainer, pl_module):
+    def on_train_epoch_end(self, trainer, _model):
         trainer.should_stop = trainer.current_epoch >= 1
 
 

@@ -26,15 +26,6 @@ def no_store_but_this(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """The pictures are small: threads would only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def picture(side, count=2):
     """RGB noise whose channels differ, as a skin's do: a swap or another mean cannot go unseen."""
     draw = torch.Generator().manual_seed(1)

@@ -14,15 +14,6 @@ from train.weights import LoadReport, Rules, load
 RULES = Rules("file.pth", "small net", heads=("head",))
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """The networks are small: threads would only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 class Small(nn.Module):
     def __init__(self, channels=3):
         super().__init__()

@@ -1,7 +1,5 @@
 """A small real network and a real LightningModule on top of the optimizer's interface, for tests on the CPU."""
 
-import contextlib
-
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -88,23 +86,11 @@ class Toy(pl.LightningModule):
 
 
 def fit(model, epochs=2, batch=BATCH, ckpt_path=None, **options):
-    """Fit on the toy rows, on one thread, and return the trainer."""
+    """Fit on the toy rows and return the trainer."""
     trainer = pl.Trainer(max_epochs=epochs, **(QUIET | options))
     rows = loader(trainer.global_rank, trainer.world_size, batch)
-    with one_thread():
-        trainer.fit(model, rows, rows, ckpt_path=ckpt_path, weights_only=True)
+    trainer.fit(model, rows, rows, ckpt_path=ckpt_path, weights_only=True)
     return trainer
-
-
-@contextlib.contextmanager
-def one_thread():
-    """Several threads would wait for each other longer than these layers take."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def every_epoch(folder):

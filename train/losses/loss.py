@@ -59,7 +59,7 @@ class Loss(nn.Module):
 
         Args:
             targets: Of the whole training split, [N, outputs], NaN where there is no label.
-            repeats: How many times an epoch shows each row, int64 [N].
+            repeats: How many times an epoch shows each row, on average where rows are drawn, [N].
 
         Raises:
             EyelineError: A weight or prior is asked for, and a class or a unit has no rows.
