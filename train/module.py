@@ -170,6 +170,8 @@ class FaceModel(pl.LightningModule):
             mean = cast("MeanMetric", self.train_losses[name])
             mean.update(losses[name].detach(), batch.valid.sum())
             self.log(f"train/{name}", mean, on_step=False, on_epoch=True)
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]  # the head's
+        self.log("train/lr", rate, on_step=False, on_epoch=True, batch_size=1)
         return cast("Tensor", losses["loss"])
 
     def _answers(self, batch: Batch) -> Tensor:

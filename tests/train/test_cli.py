@@ -58,6 +58,8 @@ def test_fit_leaves_logs_of_both_kinds_and_a_checkpoint(run):
     logged = pd.read_csv(run / "fit" / "metrics.csv")
     assert logged["val/f1_macro"].notna().sum() == 2
     assert logged["train/loss"].notna().sum() == 2
+    rates = logged["train/lr"].dropna().tolist()
+    assert rates == pytest.approx([1e-3, 5e-4])  # a cosine over two epochs
     assert list((run / "fit").glob("events.out.tfevents.*"))
     assert (run / "fit" / "config.yaml").is_file()
     assert checkpoint(run).is_file()

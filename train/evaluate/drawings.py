@@ -56,7 +56,7 @@ def charts(curves: Mapping[str, Any]) -> list[Chart]:
     """
     series = curves["series"]
     losses = [name for name in ("train/loss", "val/loss") if name in series]
-    rates = [name for name in series if name.startswith("lr")]
+    rates = [name for name in series if name == "train/lr" or name.startswith("lr")]  # ours, or LearningRateMonitor's
     main = [name for name in ("val/f1_macro", "val/accuracy_micro") if name in series]
     affect = [name for name in ("val/ccc_valence", "val/ccc_arousal") if name in series]
     units = [name for name in ("val/f1_units_mean", "val/auc_units_mean") if name in series]
