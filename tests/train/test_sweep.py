@@ -214,6 +214,7 @@ def test_a_killed_sweep_goes_on_and_ends_in_the_same_scores(swept, faces_set, tm
     whole = swept[2][0]
     file = write(tmp_path, base=BASE, grid={"model.optimizer.lr": [0.003]}, seeds=[5])
     args = ["sweep", str(file), "--root", str(faces_set), "--out", str(tmp_path / "out"), "--json"]
+    args += ["--jobs", "2"]  # as the whole one: the number of threads shows in the last digits
     killed = subprocess.Popen(
         [sys.executable, "-m", "train.cli", *args],
         stdout=subprocess.DEVNULL,
