@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -19,7 +20,7 @@ def make_parser() -> ArgumentParser:
     add("--batch", type=int, default=32, help="faces a step")
     add("--classes", type=int, default=7, help="outputs of the head, which counts as well")
     add("--freeze", action="store_true", help="leave the backbone alone in training, as model.finetune.freeze=all does")
-    add("--channels", type=int, choices=[1, 3], default=3, help="of the network's input")
+    add("--channels", type=Literal[1, 3], default=3, help="of the network's input")
     add("--stem", choices=["stock", "small"], default="stock", help="small shrinks less at the start")
     add("--rounds", type=int, default=5, help="each speed is measured so many times; the median is shown")
     add("--round_s", type=float, default=1.0, help="seconds that a round takes at least")
