@@ -46,7 +46,7 @@ def write_faces(folder: Path, count: int) -> None:
         found += [(image, face) for face in align.find_faces(image)[:1] if face.eyes is not None]
     spec = align.CropSpec(template="arcface", size=SIZE_PX)
     (folder / "face").mkdir()
-    for number, (image, face) in zip(range(count), cycle(found), strict=False):
+    for number, (image, face) in enumerate(islice(cycle(found), count)):
         crop = align.align_face(image, face, spec)
         jitter = np.array([[1, 0, 0], [0, 1, 0]]) + rng.normal(0, [0.03, 0.03, 2], (2, 3))
         moved = align.warp(crop.image, jitter, (SIZE_PX, SIZE_PX))
