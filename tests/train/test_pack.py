@@ -1,4 +1,3 @@
-import dataclasses
 import os
 import shutil
 import signal
@@ -10,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from align import EyelineError, ImageError, UsageError
+from align import EyelineError, ImageError
 from train import pack_build, pack_format
-from train.pack import Pack, PackRow, open_pack, pack_folder, pack_set, read_crop, set_rows
+from train.pack import PackRow, open_pack, pack_folder, pack_set, read_crop, set_rows
 
 SIZE = 16
 
@@ -378,26 +377,3 @@ def test_pack_set_computes_every_checksum(tmp_path, faces_set):
     flip(images, -1)
     os.utime(images, ns=(found.st_atime_ns, found.st_mtime_ns))  # as a failing disk does
     assert pack_set(root, 32).decoded == 1
-
-
-def test_placing_leaves_a_cpus_pack_mapped_unless_it_is_told_to_read_it(tmp_path):
-    rows = make_rows(tmp_path)
-    pack = open_pack(tmp_path, rows, SIZE)
-    cpu = torch.device("cpu")
-    assert pack.placed(cpu) is pack
-    assert pack.placed(cpu, "memory-map") is pack
-    read = pack.placed(cpu, "device")
-    assert read.images.data_ptr() != pack.images.data_ptr()
-    assert_holds(read, rows)
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_on_a_gpu_a_pack_is_gathered_there(tmp_path):
-    rows = make_rows(tmp_path)
-    pack = open_pack(tmp_path, rows, SIZE).placed(torch.device("cuda", 0))
-    assert pack.images.is_cuda
-    assert torch.equal(pack.gather(torch.tensor([3, 1])).cpu(), open_pack(tmp_path, rows, SIZE).images[[3, 1]])
-    huge = dataclasses.replace(pack, images=torch.empty(1, dtype=torch.uint8).expand(10**13))
-    assert isinstance(huge.placed(torch.device("cuda", 0)), Pack)
-    with pytest.raises(UsageError, match=r"data\.device must be memory-map"):
-        huge.placed(torch.device("cuda", 0), "device")

@@ -1,5 +1,6 @@
 """What every backbone is to the rest of the package: a network, the size of its features, and its preprocessing."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -82,7 +83,7 @@ class Backbone(nn.Module):
         return cast("Tensor", self.net(self.normalize(images)))
 
 
-class StagedNet(nn.Module):
+class StagedNet(nn.Module, ABC):
     """A network of ours that may be cut after a stage; it then gives the mean over the picture.
 
     Attributes:
@@ -94,17 +95,17 @@ class StagedNet(nn.Module):
     widths: tuple[int, ...]
     is_cut: bool = False
 
+    @abstractmethod
     def maps(self, x: Tensor) -> Tensor:
         """Map normalized [N, channels, H, W] to the last map, [N, width, H', W']."""
-        raise NotImplementedError
 
+    @abstractmethod
     def head(self, maps: Tensor) -> Tensor:
         """Map the last map to the features [N, features]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def drop_after(self, stage: int) -> None:
         """Remove what comes after `stage`, counted from 1."""
-        raise NotImplementedError
 
     def cut(self, stage: int) -> None:
         """Cut after `stage`.
