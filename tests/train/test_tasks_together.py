@@ -72,11 +72,12 @@ def test_test_and_predict_give_every_task(run, rich_set, capsys):
     assert np.sqrt((error**2).mean()) == pytest.approx(numbers["rmse_valence"], abs=0.05)  # predictions end at -1 and 1
 
 
-def test_one_task_of_several_may_be_chosen(rich_set, tmp_path):
+def test_one_task_of_several_may_be_chosen(rich_set, tmp_path, capsys):
     chosen = ["--data.tasks", "[units]", "--data.units", "[au_12]"]
     fit = ["fit", "--data.root", str(rich_set), *QUICK, *chosen, "--trainer.max_epochs", "1"]
     assert main([*fit, "--trainer.default_root_dir", str(tmp_path)]) == 0
     assert read_checkpoint(checkpoint(tmp_path)).tasks == Tasks(units=["au_12"])
+    assert "4 of 24 train rows have no label of units and are left out" in capsys.readouterr().err
 
 
 def test_a_checkpoint_of_another_task_is_refused(run, tmp_path, capsys):
