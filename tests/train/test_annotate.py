@@ -348,6 +348,27 @@ def test_a_streams_answers_are_those_of_its_file_and_its_password_is_not_shown(c
     assert table.read_bytes() == (tmp_path / "file" / "talk.csv").read_bytes()
 
 
+def test_a_video_is_closed_after_the_thread_that_decodes_it_has_ended(simple, clips, monkeypatch):
+    seen = []
+
+    class Watched(curate.VideoReader):
+        def __iter__(self):
+            seen.append("decoding")
+            try:
+                yield from super().__iter__()
+            finally:
+                seen.append("ended")
+
+        def __exit__(self, *args):
+            seen.append("closed")
+            super().__exit__(*args)
+
+    monkeypatch.setattr("train.annotate.sources.VideoReader", Watched)
+    given = [clips / "carphone_pristine.mp4", "--ckpt", simple, "--out", "out", "--video", "false"]
+    assert annotate(*given, "--duration_s", "0.2") == 0
+    assert seen == ["decoding", "ended", "closed"]
+
+
 def test_ctrl_c_ends_a_stream_and_keeps_what_came(simple, pictures, tmp_path):
     encode(tmp_path / "some.ts", pictures * 10, rate=Fraction(25))
     content = (tmp_path / "some.ts").read_bytes()

@@ -172,7 +172,8 @@ def _run_video(job: Job, item: Input, made: dict[str, Path], result: Annotated, 
         table = stack.enter_context(TableWriter(made["table"], tasks, of_photos=False))
         video = stack.enter_context(_open_video(item, made["video"])) if options.video else None
         window = stack.enter_context(Window()) if options.show else None
-        decoded = ahead(reader, _FRAMES_AHEAD, dropped if item.kind == "camera" else None)
+        lossy = dropped if item.kind == "camera" else None
+        decoded = stack.enter_context(closing(ahead(reader, _FRAMES_AHEAD, lossy)))  # ends before the reader is closed
         seen = look_at_video(decoded, item, job.spec, options, stop)
         frames = _answered(job, seen, Follower(options.smooth_s), at_once=item.is_live)
         shown: Sequence[FaceAnswer] = ()
@@ -205,5 +206,5 @@ def _answered(
     """Look, and ask the model, each in a thread of its own."""
     looked = ahead(chunks(seen, job.options.batch_size, at_once=at_once), 1)
     answered = ahead(answer(looked, job.answerer, follower), 1)
-    with closing(answered):
+    with closing(looked), closing(answered):
         yield from chain.from_iterable(answered)
