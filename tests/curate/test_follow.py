@@ -97,6 +97,29 @@ def test_where_all_faces_are_wanted_a_second_one_is_found_at_the_next_check(astr
     assert [len(s) for s in _watch(frames, faces="all", search="every", follow_s=0.2)] == [1] * 6 + [2] * 4
 
 
+def test_a_small_newcomer_in_a_far_corner_of_a_still_picture_is_found_at_the_next_check(astronaut: np.ndarray) -> None:
+    import cv2
+
+    alone = np.hstack([astronaut, np.full_like(astronaut, 90)])
+    both = alone.copy()
+    both[-170:, -170:] = cv2.resize(astronaut, (170, 170), interpolation=cv2.INTER_AREA)
+    frames = [_shown(alone if n < 3 else both, n) for n in range(9)]
+    watched = _watch(frames, faces="all", search="every", follow_s=0.2)
+    assert [len(sightings) for sightings in watched] == [1] * 6 + [2] * 3
+    x, y = watched[-1][-1].face.box.center
+    assert x > 850
+    assert y > 342
+
+
+def test_where_the_largest_face_is_wanted_a_larger_newcomer_is_found_at_the_tenth_check(astronaut: np.ndarray) -> None:
+    small = np.hstack([_small(astronaut), np.full_like(astronaut, 90)])
+    both = np.hstack([_small(astronaut), astronaut])
+    frames = [_shown(small if n < 2 else both, n) for n in range(36)]
+    widths = [sightings[0].face.box.w for sightings in _watch(frames, follow_s=0.1)]
+    is_large = [width > 1.5 * widths[0] for width in widths]
+    assert is_large == [False] * 30 + [True] * 6
+
+
 def test_pictures_are_searched_one_by_one(astronaut: np.ndarray) -> None:
     pictures = [replace(_shown(astronaut, n), pts=None, since_first_s=None) for n in range(3)]
     assert not any(math.isnan(sightings[0].face.score) for sightings in _watch(pictures))
