@@ -14,6 +14,9 @@ from align import UsageError
 
 from .config import Dataset
 
+LIKE = "like"
+"""The key of a table that names another one, all of whose values hold where the table gives none of its own."""
+
 
 def load_dataset(name: str, registry: Path | None = None) -> Dataset:
     """Load the dataset `name`.
@@ -47,7 +50,27 @@ def registry_tables(registry: Path | None = None) -> dict[str, tuple[Path, Mappi
     for path in (_shipped(), own):
         if path.is_file():
             tables |= {name: (path, table) for name, table in _read_toml(path).items()}
-    return tables
+    return {name: (path, _spelled_out(name, tables)) for name, (path, _) in tables.items()}
+
+
+def _spelled_out(name: str, tables: Mapping[str, tuple[Path, Any]], below: tuple[str, ...] = ()) -> Any:
+    """Give a table with what it takes over from the one that it is `like`; its own values win, key by key."""
+    path, table = tables[name]
+    if not isinstance(table, Mapping) or LIKE not in table:
+        return table
+    other, where = table[LIKE], f"{path.name}: [{name}].{LIKE}"
+    if not isinstance(other, str) or other not in tables:
+        raise UsageError(f"{where} must be the name of a table (got {other!r})")
+    if other in (name, *below):
+        raise UsageError(f"{where} must lead to a table that stands alone (got {other!r}, which leads back here)")
+    own = {key: value for key, value in table.items() if key != LIKE}
+    return _merged(_spelled_out(other, tables, (name, *below)), own)
+
+
+def _merged(under: Any, over: Any) -> Any:
+    if not isinstance(under, Mapping) or not isinstance(over, Mapping):
+        return over
+    return {**under, **{key: _merged(under.get(key), value) for key, value in over.items()}}
 
 
 def _shipped() -> Path:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import curate
 from curate.cli import main
+from train.recipes.systems import load_system, system_names
 
 
 def run_small(root: Path, out: Path, *more: str, command: str = "run") -> int:
@@ -20,3 +21,8 @@ def snapshot(out: Path) -> dict[str, bytes]:
 
 def record_without_timings(out: Path) -> dict:
     return {key: value for key, value in curate.read_curation(out).items() if key != "timings"}
+
+
+def tables_of_recipes() -> set[str]:
+    """The tables of datasets.toml that systems read; their runs on made sets are the recipes' tests."""
+    return {table for name in system_names() for table in load_system(name).data}

@@ -11,6 +11,7 @@ import pytest
 from align import Box
 from curate.registry import load_dataset, registry_tables
 from curate.sources import list_units
+from tests.curate.small import tables_of_recipes
 from tests.curate.source_kinds import encoded, picture, write_tar
 from tests.videos import shorten
 
@@ -49,6 +50,11 @@ def _pixels(root: Path, _: Path) -> dict:
     }
 
 
+def _equal(root: Path, _: Path) -> dict:
+    (root / "fer2013.csv").write_text("emotion,pixels,Usage\n3,1 2 3 4,Training\n")
+    return {"fer2013.csv[0]": {"label": "happy", "published_split": "train"}}
+
+
 def _stack(root: Path, _: Path) -> dict:
     np.savez(root / "faces.npz", x=np.zeros((2, 8, 8), np.uint8), y=[1, 0])
     return {"faces.npz[0]": {"label": "happy"}, "faces.npz[1]": {"label": "neutral"}}
@@ -75,6 +81,7 @@ EXAMPLES: dict[str, Callable[[Path, Path], dict]] = {
     "listed": _listed,
     "table": _table,
     "pixels": _pixels,
+    "fer2013-equal": _equal,
     "stack": _stack,
     "shards": _shards,
     "beside": _beside,
@@ -97,6 +104,6 @@ def test_an_example_reads_what_it_says(name: str, tmp_path: Path, clips: Path) -
 
 
 def test_every_shipped_entry_stands_in_the_page() -> None:
-    names = set(registry_tables()) - {"face-or-not", "lfw-subset"}
+    names = set(registry_tables()) - tables_of_recipes()
     table = PAGE.read_text().partition("## The shipped entries")[2]
     assert names == set(re.findall(r"`([\w-]+)`", "\n".join(re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE))))

@@ -124,7 +124,7 @@ def test_an_error_in_a_source_names_which_one(write, source: str, sentence: str)
 
 
 def test_a_missing_name_offers_the_nearest(write) -> None:
-    with pytest.raises(UsageError, match=r"expected a table \[driver\] \(not found\); did you mean drivers\?"):
+    with pytest.raises(UsageError, match=r"expected a table \[driver\] \(not found\); did you mean drivers\b"):
         load_dataset("driver", write(MINIMAL))
     with pytest.raises(UsageError, match=r"the registry holds .*lfw-subset"):
         load_dataset("zzzzz")
@@ -146,6 +146,41 @@ def test_the_users_registry_adds_to_the_shipped_one_and_wins(write) -> None:
     tables = registry_tables()  # the working folder's
     assert {"drivers", "face-or-not", "lfw-subset"} <= set(tables)
     assert load_dataset("lfw-subset").title == "mine"
+
+
+def test_a_table_like_another_takes_over_what_it_does_not_say(write) -> None:
+    write(
+        '[a]\nsource = { kind = "videos", path = "a", label = "x" }\nsplit = { val = 0.2, seed = 3 }\nlabels = ["x"]\n'
+        '[b]\nlike = "a"\nsplit = { val = 0.4 }\n'
+        '[c]\nlike = "b"\nsource = { path = "c" }\nlabels = ["x", "y"]\n'
+    )
+    a, b, c = map(load_dataset, "abc")
+    assert (a.split.val, b.split.val, c.split.val) == (0.2, 0.4, 0.4)
+    assert {d.split.seed for d in (a, b, c)} == {3}
+    assert b.sources == a.sources
+    assert (c.sources[0].path, c.sources[0].label, c.labels) == ("c", "x", ("x", "y"))
+    assert a.labels == b.labels == ("x",)
+
+
+def test_a_users_table_may_be_like_a_shipped_one(write) -> None:
+    write('[mine]\nlike = "fer2013"\nbalance = { oversample = true }\n')
+    assert load_dataset("mine").sources == load_dataset("fer2013").sources
+    assert load_dataset("mine").balance.oversample is True
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[d]\nlike = "none"\n', r"\[d\]\.like must be the name of a table \(got 'none'\)"),
+        ("[d]\nlike = 3\n", r"\[d\]\.like must be the name of a table \(got 3\)"),
+        ('[d]\nlike = "d"\n', r"\[d\]\.like must lead to a table that stands alone \(got 'd'"),
+        ('[d]\nlike = "e"\n[e]\nlike = "d"\n', r"\[e\]\.like must lead to a table that stands alone \(got 'd'"),
+    ],
+)
+def test_a_table_like_nothing_or_like_itself_is_refused(write, text: str, said: str) -> None:
+    write(text)
+    with pytest.raises(UsageError, match=said):
+        load_dataset("d")
 
 
 def test_every_shipped_dataset_is_valid_and_has_its_licence() -> None:
