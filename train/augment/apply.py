@@ -3,17 +3,17 @@
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
 from .colour import WHITE, Tint, add_noise, erase, noise_starts, recolour
 from .detail import lose_detail
-from .geometry import Moves, affine_matrices, perspective_matrices, square, warp
+from .geometry import Moves, affine_matrices, by_numpy, perspective_matrices, square, warp
 from .on_cpu import augment_on_cpu
 from .spec import AugmentSpec
 
 _LADDER_STEPS = 6
-_LEAST_PX = 2  # of the compiled augmentation
 _ERASE_RATIO = 10 / 3  # of a rectangle's sides, at most
 _ERASE_LEAST = 1 / 16  # of the largest area
 
@@ -71,8 +71,8 @@ class Augment:
             float32 [N, 3, S, S], 0 to 255.
         """
         draws = self.draw(len(images), images.shape[-1], generator)
-        if images.device.type == "cpu" and images.shape[-1] >= _LEAST_PX:
-            return augment_on_cpu(images if images.dtype == torch.uint8 else images.float(), draws)
+        if images.device.type == "cpu" and images.dtype == torch.uint8:
+            return augment_on_cpu(images, draws)
         return augment_by_torch(images, draws)
 
     def draw(self, count: int, side_px: int, generator: Generator) -> Draws:
@@ -89,7 +89,7 @@ class Augment:
             return uniform() < probability
 
         def factor(limit: float) -> Tensor:
-            return signed(math.log1p(limit)).exp()
+            return by_numpy(np.exp, signed(math.log1p(limit)))
 
         moves = Moves(
             chosen(spec.flip),
@@ -128,7 +128,7 @@ class Augment:
         Areas are uniform and ratios log-uniform, as in Zhong et al. 2020; a side is cut to the picture's.
         """
         area = self.spec.erase_area * (_ERASE_LEAST + (1 - _ERASE_LEAST) * uniform[:, :1]) * side_px**2
-        stretch = torch.exp((uniform[:, 1:2] - 0.5) * math.log(_ERASE_RATIO))
-        sides = (torch.cat([stretch, 1 / stretch], 1) * area.sqrt()).round().clamp(max=side_px)
+        stretch = by_numpy(np.exp, (uniform[:, 1:2] - 0.5) * math.log(_ERASE_RATIO))
+        sides = (torch.cat([stretch, 1 / stretch], 1) * by_numpy(np.sqrt, area)).round().clamp(max=side_px)
         start = (uniform[:, 2:] * (side_px - sides + 1)).floor().clamp(max=side_px - sides)
         return torch.cat([start, start + sides], 1).long() * chosen[:, None]

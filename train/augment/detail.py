@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone gives it
 from torch import Tensor
 
-_BLUR_REACH = 4.0  # standard deviations
+BLUR_REACH = 4.0  # standard deviations
 
 
 def lose_detail(images: Tensor, sides_px: Tensor, sigma_px: Tensor) -> Tensor:
@@ -60,5 +60,5 @@ def blur_matrices(side_px: int, sigma_px: Tensor) -> Tensor:
     """Build the matrices [N, side, side] that blur a column; weights at the ends are brought to a sum of 1."""
     at = torch.arange(side_px, dtype=torch.float32)
     distance = (at[:, None] - at[None, :])[None] / sigma_px.clamp(min=1e-3).view(-1, 1, 1)
-    weights = torch.where(distance.abs() <= _BLUR_REACH, torch.exp(-0.5 * distance**2), 0.0)
+    weights = torch.where(distance.abs() <= BLUR_REACH, torch.exp(-0.5 * distance**2), 0.0)
     return weights / weights.sum(2, keepdim=True)

@@ -1,8 +1,10 @@
 """Where each pixel of an augmented picture comes from: one matrix a picture, one resampling for all of them."""
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone gives it
 from torch import Tensor
@@ -30,15 +32,24 @@ class Moves(NamedTuple):
 
 def affine_matrices(moves: Moves) -> Tensor:
     """Build the matrices from output to input, float32 [N, 3, 3], in coordinates from -1 to 1."""
-    cos, sin = torch.cos(moves.turn_rad) / moves.zoom, torch.sin(moves.turn_rad) / moves.zoom
+    cos, sin = (by_numpy(wave, moves.turn_rad) / moves.zoom for wave in (np.cos, np.sin))
     mirror = torch.where(moves.flip, -1.0, 1.0)
-    slant = torch.tan(moves.shear_rad)
+    slant = by_numpy(np.tan, moves.shear_rad)
     matrices = torch.zeros(len(cos), 3, 3)
     matrices[:, 0, 0], matrices[:, 0, 1] = cos * mirror, cos * slant - sin
     matrices[:, 1, 0], matrices[:, 1, 1] = sin * mirror, sin * slant + cos
     matrices[:, :2, 2] = 2 * moves.shift
     matrices[:, 2, 2] = 1
     return matrices
+
+
+def by_numpy(function: Callable[..., Any], values: Tensor) -> Tensor:
+    """Apply a function of numpy's to the few numbers of a draw.
+
+    Torch's own exponentials, roots and sines share even a hundred numbers among its threads and wait for all of them:
+    on a machine that others use, too, each may cost more than to augment the whole batch.
+    """
+    return torch.from_numpy(function(values.numpy()))
 
 
 def perspective_matrices(corners: Tensor) -> Tensor:

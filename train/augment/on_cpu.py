@@ -4,7 +4,9 @@ Torch's operations, one after the other, wait for all threads at the end of each
 than the work, and each brings the whole batch through memory.
 """
 
+import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,15 +16,19 @@ from torch import Tensor
 from align import compiled
 
 from .colour import FILL_MEAN, FILL_STD, LUMA, WHITE, bank
-from .detail import detail_matrices, loses_detail
+from .detail import BLUR_REACH, shrink_matrix
+
+_AT_ONCE = 8
+"""Pictures that a thread takes before it asks for more: so few that no thread waits long for the last one."""
 
 
 class Inputs(NamedTuple):
-    """What the compiled steps read; numpy arrays, the first dimension of all but `bank` is N."""
+    """What the compiled steps read; numpy arrays, the first dimension of all but `shrink` and `bank` is N."""
 
     images: Any
     matrices: Any
-    detail_at: Any
+    shrink_at: Any
+    sigma_px: Any
     saturation: Any
     contrast: Any
     brightness: Any
@@ -30,7 +36,7 @@ class Inputs(NamedTuple):
     noise_starts: Any
     boxes: Any
     fill_starts: Any
-    detail: Any
+    shrink: Any
     bank: Any
 
 
@@ -38,45 +44,75 @@ def augment_on_cpu(images: Tensor, draws: Any) -> Tensor:
     """Augment a batch by as many threads as torch has.
 
     Args:
-        images: uint8 or float32 [N, 3, S, S], on the CPU.
+        images: uint8 [N, 3, S, S], on the CPU.
         draws: `Draws`, of what to do.
 
     Returns:
         float32 [N, 3, S, S].
     """
     count, side = len(images), images.shape[-1]
-    where = loses_detail(side, draws.sides_px, draws.sigma_px)
-    detail_at = torch.full((count,), -1, dtype=torch.int64)
-    detail_at[where] = torch.arange(len(where))
-    detail = detail_matrices(side, draws.sides_px[where], draws.sigma_px[where])
-    given = (images.contiguous(), draws.matrices, detail_at, draws.saturation, draws.contrast, draws.brightness)
-    noise = (draws.noise, draws.noise_starts, draws.boxes, draws.fill_starts, detail)
-    numbers = bank(images[0].numel(), images.device) if count else torch.zeros(1)
-    inputs = Inputs(*(tensor.contiguous().numpy() for tensor in (*given, *noise, numbers)))
-    out = torch.empty(images.shape, dtype=torch.float32)
-    constants = np.array([*LUMA, WHITE, FILL_MEAN, FILL_STD], np.float32)
+    sides, shrink_at = draws.sides_px.unique(return_inverse=True)
+    shrink = [shrink_matrix(side, small) for small in sides.tolist()]
+    steps = (
+        images,
+        _in_pixels(draws.matrices, side),
+        torch.where(draws.sides_px < side, shrink_at, -1),
+        draws.sigma_px,
+        draws.saturation,
+        draws.contrast,
+        draws.brightness,
+        draws.noise,
+        draws.noise_starts,
+        draws.boxes,
+        draws.fill_starts,
+        torch.stack(shrink) if shrink else torch.zeros(0, side, side),
+        bank(images[0].numel(), images.device) if count else torch.zeros(1),
+    )
+    inputs = Inputs(*(tensor.contiguous().numpy() for tensor in steps))
+    constants = np.array([*LUMA, WHITE, FILL_MEAN, FILL_STD, BLUR_REACH], np.float32)
+    out = np.empty(images.shape, np.float32)  # in huge pages, which torch does not ask for
+    starts = iter(range(0, count, _AT_ONCE))
 
-    def augment(part: Any) -> None:
-        _augment(inputs, part, constants, out.numpy())
+    def work() -> None:
+        for start in starts:  # shared: each start goes to the thread that asks first
+            _augment(inputs, (start, min(start + _AT_ONCE, count)), constants, out)
 
-    threads = max(1, min(torch.get_num_threads(), count))
-    parts = np.array_split(np.arange(count), threads * 4 if threads > 1 else 1)
-    if threads == 1:
-        augment(parts[0])
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(augment, parts))
-    return out
+    helpers = min(torch.get_num_threads(), -(-count // _AT_ONCE)) - 1
+    helping = [_pool(os.getpid(), helpers).submit(work) for _ in range(helpers)]
+    work()
+    for helper in helping:
+        helper.result()
+    return torch.from_numpy(out)
+
+
+def _in_pixels(matrices: Tensor, side: int) -> Tensor:
+    """Bring matrices of coordinates from -1 to 1 to pixels, the centre of the first one at 0; float64."""
+    half = side / 2
+    to_pixels = np.array([[half, 0, half - 0.5], [0, half, half - 0.5], [0, 0, 1]])
+    return torch.from_numpy(to_pixels @ matrices.double().numpy() @ np.linalg.inv(to_pixels))
+
+
+@lru_cache(maxsize=4)
+def _pool(process: int, threads: int) -> ThreadPoolExecutor:  # noqa: ARG001 - a fork has no threads of its parent's
+    """Keep threads for the next batch: to start them costs as much as several pictures."""
+    return ThreadPoolExecutor(threads, "augment")
 
 
 @compiled
 def _augment(inputs: Any, part: Any, constants: Any, out: Any) -> None:
-    """Augment the pictures `part` of a batch."""
-    for n in part:
+    """Augment the pictures of a batch from the first of `part` up to the second."""
+    side = out.shape[-1]
+    words = np.zeros(side * side + side + 1, np.uint32)
+    line = (np.empty(side, np.uint32), np.empty(side, np.float32), np.empty(side, np.float32))
+    corners = np.empty((4, side), np.uint32)
+    for n in range(part[0], part[1]):
         picture = out[n]
-        _warp(inputs.images[n], inputs.matrices[n], picture)
-        if inputs.detail_at[n] >= 0:
-            _lose_detail(picture, inputs.detail[inputs.detail_at[n]])
+        _join(inputs.images[n], words)
+        _warp((words, line, corners), inputs.matrices[n], picture)
+        if inputs.shrink_at[n] >= 0:
+            _lose_detail(picture, inputs.shrink[inputs.shrink_at[n]])
+        if inputs.sigma_px[n] > 0:
+            _lose_detail(picture, _blur_matrix(side, inputs.sigma_px[n], constants[6]))
         tint = (inputs.saturation[n], inputs.contrast[n], inputs.brightness[n])
         start = inputs.noise_starts[n]
         values = picture.size
@@ -87,68 +123,115 @@ def _augment(inputs: Any, part: Any, constants: Any, out: Any) -> None:
 
 
 @compiled
-def _warp(image: Any, matrix: Any, out: Any) -> None:
-    """Resample one picture of at least 2 x 2, bilinear; its border is repeated."""
-    height, width = image.shape[1:]
-    planes, written = image.astype(np.float32).reshape(image.size), out.reshape(out.size)
-    plane, beside, line = np.uint64(height * width), np.uint64(1), np.uint64(width)
-    across = (2 * np.arange(width) + 1) / width - 1
-    first = np.empty(width, np.uint64)
-    right_by, below_by = np.empty(width, np.float32), np.empty(width, np.float32)
-    for y in range(height):
-        _look_up(matrix, ((2 * y + 1) / height - 1, across), (height, width), (first, right_by, below_by))
-        for x in range(width):
-            at, to = first[x], np.uint64(y * width + x)
-            right, below = right_by[x], below_by[x]
-            for _ in range(3):
-                upper = planes[at] + (planes[at + beside] - planes[at]) * right
-                lower = planes[at + line] + (planes[at + line + beside] - planes[at + line]) * right
-                written[to] = upper + (lower - upper) * below
-                at += plane
-                to += plane
+def _join(image: Any, words: Any) -> None:
+    """Put the three bytes of each pixel into one word, so that one access reads a pixel."""
+    size = image.shape[1] * image.shape[2]
+    red, green, blue = image[0].reshape(size), image[1].reshape(size), image[2].reshape(size)
+    for i in range(size):
+        words[i] = np.uint32(red[i]) | np.uint32(green[i]) << np.uint32(8) | np.uint32(blue[i]) << np.uint32(16)
 
 
 @compiled
-def _look_up(matrix: Any, line: Any, size: Any, found: Any) -> None:
+def _warp(room: Any, matrix: Any, out: Any) -> None:
+    """Resample one picture, bilinear; its border is repeated.
+
+    Each loop is one that the compiler turns into vector instructions, or one that only reads words from many places.
+    """
+    words, line, corners = room
+    first, right_by, below_by = line
+    side = out.shape[-1]
+    byte, low = np.uint32(8), np.uint32(255)
+    for y in range(side):
+        _look_up(matrix, y, side, line)
+        for corner, beyond in enumerate((0, 1, side, side + 1)):
+            found = corners[corner]
+            for x in range(side):
+                found[x] = words[np.uint64(first[x]) + np.uint64(beyond)]
+        red, green, blue = out[0, y], out[1, y], out[2, y]
+        for x in range(side):
+            d = right_by[x] * below_by[x]
+            b, c = right_by[x] - d, below_by[x] - d
+            a = np.float32(1) - right_by[x] - c
+            p, q, r, s = corners[0, x], corners[1, x], corners[2, x], corners[3, x]
+            red[x] = _real(p & low) * a + _real(q & low) * b + _real(r & low) * c + _real(s & low) * d
+            p, q, r, s = p >> byte, q >> byte, r >> byte, s >> byte
+            green[x] = _real(p & low) * a + _real(q & low) * b + _real(r & low) * c + _real(s & low) * d
+            p, q, r, s = p >> byte, q >> byte, r >> byte, s >> byte
+            blue[x] = _real(p) * a + _real(q) * b + _real(r) * c + _real(s) * d
+
+
+@compiled
+def _real(word: Any) -> Any:
+    """Convert by way of a signed integer, for which there is a vector instruction."""
+    return np.float32(np.int32(word))
+
+
+@compiled
+def _look_up(matrix: Any, y: Any, side: Any, line: Any) -> None:
     """Find where each pixel of a line comes from: the first of four pixels, and how far it lies from there."""
-    down, across = line
-    height, width = size
-    first, right_by, below_by = found
-    ax, ay, az = np.float64(matrix[0, 0]), np.float64(matrix[1, 0]), np.float64(matrix[2, 0])
-    bx, by, bz = (
-        matrix[0, 1] * down + matrix[0, 2],
-        matrix[1, 1] * down + matrix[1, 2],
-        matrix[2, 1] * down + matrix[2, 2],
-    )
-    for x in range(width):
-        depth = 1 / (az * across[x] + bz)
-        at_x = min(max(((ax * across[x] + bx) * depth + 1) * (0.5 * width) - 0.5, 0.0), width - 1.0)
-        at_y = min(max(((ay * across[x] + by) * depth + 1) * (0.5 * height) - 0.5, 0.0), height - 1.0)
-        left, top = min(np.int64(at_x), width - 2), min(np.int64(at_y), height - 2)
-        first[x] = top * width + left
-        right_by[x] = at_x - left
-        below_by[x] = at_y - top
+    first, right_by, below_by = line
+    ax, ay, az = np.float32(matrix[0, 0]), np.float32(matrix[1, 0]), np.float32(matrix[2, 0])
+    bx = np.float32(matrix[0, 1] * y + matrix[0, 2])
+    by = np.float32(matrix[1, 1] * y + matrix[1, 2])
+    bz = np.float32(matrix[2, 1] * y + matrix[2, 2])
+    none, last = np.float32(0), np.float32(side - 1)
+    for x in range(side):
+        at = np.float32(np.int32(x))
+        depth = np.divide(np.float32(1), az * at + bz)  # unlike / it raises nothing, which would keep the loop scalar
+        at_x = min(max((ax * at + bx) * depth, none), last)
+        at_y = min(max((ay * at + by) * depth, none), last)
+        left, top = np.int32(at_x), np.int32(at_y)
+        first[x] = np.uint32(top * np.int32(side) + left)
+        right_by[x] = at_x - np.float32(left)
+        below_by[x] = at_y - np.float32(top)
+
+
+@compiled
+def _blur_matrix(side: Any, sigma_px: Any, reach: Any) -> Any:
+    """Build the matrix that blurs a column; weights at the ends are brought to a sum of 1."""
+    matrix = np.zeros((side, side), np.float32)
+    taps = np.zeros(side, np.float32)
+    count = 0
+    for away in range(side):
+        distance = np.float32(away) / max(sigma_px, np.float32(1e-3))
+        if distance > reach:
+            break
+        taps[away] = np.exp(np.float32(-0.5) * distance * distance)
+        count += 1
+    for y in range(side):
+        first, after = max(0, y - count + 1), min(side, y + count)
+        for k in range(first, after):
+            matrix[y, k] = taps[abs(y - k)]
+        matrix[y] /= matrix[y, first:after].sum()
+    return matrix
 
 
 @compiled
 def _lose_detail(picture: Any, matrix: Any) -> None:
     """Multiply the columns and the rows of one picture by a matrix."""
+    side = len(matrix)
+    first, after = np.full(side, side), np.zeros(side, np.int64)  # of the weights of a row, the others are zero
+    for y in range(side):
+        for k in range(side):
+            if matrix[y, k] != 0:
+                first[y], after[y] = min(first[y], k), k + 1
     for channel in range(3):
-        columns_done = _multiply(matrix, picture[channel])
-        picture[channel] = _multiply(matrix, columns_done.T.copy()).T
+        columns_done = _multiply(matrix, (first, after), picture[channel])
+        picture[channel] = _multiply(matrix, (first, after), columns_done.T.copy()).T
 
 
 @compiled
-def _multiply(matrix: Any, plane: Any) -> Any:
-    """Multiply a square matrix, most of it zero, by a plane."""
+def _multiply(matrix: Any, within: Any, plane: Any) -> Any:
+    """Multiply a square matrix, of which only a part of each row is not zero, by a plane."""
     side = len(matrix)
+    first, after = within
     product = np.zeros((side, side), np.float32)
     for y in range(side):
-        for k in range(side):
-            weight = matrix[y, k]
-            if weight != 0:
-                for x in range(side):
-                    product[y, x] += weight * plane[k, x]
+        row = product[y]
+        for k in range(first[y], after[y]):
+            weight, line = matrix[y, k], plane[k]
+            for x in range(side):
+                row[x] += weight * line[x]
     return product
 
 
