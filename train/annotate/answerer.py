@@ -49,6 +49,10 @@ class Answerer:
         self._options = options
         self._size_px = model.preprocess.size_px
 
+    def with_model(self, model: FaceModel) -> "Answerer":
+        """Ask another model in the same way."""
+        return Answerer(model, self._device, self._options)
+
     def __call__(self, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Ask the model.
 

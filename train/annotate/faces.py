@@ -1,7 +1,7 @@
 """What the model says about each face of each frame: asked in batches, followed along tracks, smoothed over time."""
 
 import math
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from align import Box
 from curate import Cut, Tracker, Tracking
 
+from ..cascade import NOT_FACE
 from .answerer import Answerer
+from .face_filter import FaceFilter
 from .look import Seen
 
 CHUNK_BYTES = 64 * 1024**2
@@ -26,8 +28,8 @@ class FaceAnswer:
 
     Attributes:
         box: In pixels of the frame.
-        values: float32 [outputs]; None where the face could not be aligned.
-        drop_reason: Why it could not.
+        values: float32 [outputs]; None where it could not be aligned, or a filter took it for no face.
+        drop_reason: Which of both: why it could not be aligned, or `not_face`.
         track: Its number in the video; None in a photo.
     """
 
@@ -86,7 +88,7 @@ class Follower:
 
 
 def answer(
-    chunks: Iterable[list[Seen]], answerer: Answerer, follower: Follower | None
+    chunks: Iterable[list[Seen]], answerer: Answerer, follower: Follower | None, face_filter: FaceFilter | None = None
 ) -> Generator[list[Answered], None, None]:
     """Ask the model about the faces of frames, a chunk at a time.
 
@@ -94,24 +96,33 @@ def answer(
         chunks: Of the frames of one video in their order; or of photos.
         answerer: Is asked.
         follower: Of the video; None for photos.
+        face_filter: Decides which of them it is asked about; None lets all pass.
 
     Yields:
         The frames of each chunk with their answers.
     """
     for chunk in chunks:
-        values = iter(answerer([crop for seen in chunk for crop in seen.crops]))
+        crops = [crop for seen in chunk for crop in seen.crops]
+        shown = [crop for seen in chunk for crop in seen.filter_crops]
+        passed = [True] * len(crops) if face_filter is None else face_filter.passes(shown)
+        answers = iter(answerer([crop for crop, passes in zip(crops, passed, strict=True) if passes]))
+        values = iter([next(answers) if passes else None for passes in passed])
         answered = []
         for seen in chunk:
-            faces = [_face(cut, None if cut.image is None else next(values)) for cut in seen.cuts or ()]
+            faces = [_face(cut, values) for cut in seen.cuts or ()]
             if follower is not None and seen.cuts is not None:
                 faces = follower.follow(faces, seen)
             answered.append(Answered(seen, None if seen.cuts is None else faces))
         yield answered
 
 
-def _face(cut: Cut, values: NDArray[np.float32] | None) -> FaceAnswer:
+def _face(cut: Cut, values: Iterator[NDArray[np.float32] | None]) -> FaceAnswer:
+    """Take the next values where there was something to answer; None there is what the filter rejected."""
     box = Box(*(cut.columns[name] for name in ("box_x", "box_y", "box_w", "box_h")))
-    return FaceAnswer(box, values, cut.drop_reason)
+    if cut.image is None:
+        return FaceAnswer(box, None, cut.drop_reason)
+    found = next(values)
+    return FaceAnswer(box, found, NOT_FACE if found is None else cut.drop_reason)
 
 
 def chunks(frames: Iterable[Seen], batch_size: int, *, at_once: bool = False) -> Generator[list[Seen], None, None]:
@@ -127,7 +138,9 @@ def chunks(frames: Iterable[Seen], batch_size: int, *, at_once: bool = False) ->
     for seen in frames:
         chunk.append(seen)
         waiting += len(seen.crops)
-        size += sum(picture.nbytes for picture in (seen.picture, *seen.crops) if picture is not None)
+        size += sum(
+            picture.nbytes for picture in (seen.picture, *seen.crops, *seen.filter_crops) if picture is not None
+        )
         if at_once or waiting >= batch_size or size >= CHUNK_BYTES or len(chunk) == CHUNK_FRAMES:
             yield chunk
             chunk, waiting, size = [], 0, 0

@@ -11,6 +11,7 @@ from align import EyelineError, encode, replacing, write_atomic
 from curate import Align
 
 from .answerer import Answerer
+from .face_filter import FaceFilter
 from .faces import Answered, FaceAnswer, Follower, answer, chunks
 from .inputs import PHOTO_TABLE, Input
 from .look import Seen, look_at_photos, look_at_video
@@ -38,11 +39,13 @@ class Job:
         answerer: The model.
         spec: How faces are found and cropped.
         options: What the user asks for.
+        face_filter: Decides which faces the model is asked about; None asks about all.
     """
 
     answerer: Answerer
     spec: Align
     options: Options
+    face_filter: FaceFilter | None = None
 
 
 @dataclass
@@ -53,7 +56,7 @@ class Annotated:
         item: The input.
         frames: That were read.
         faces: Rows of its table.
-        answered: Faces that could be aligned, and were answered.
+        answered: Faces that could be aligned, passed the filter if there is one, and were answered.
         dropped: Frames of a camera that came while the others were still being worked on.
         seconds: It took.
         files: What was written, by kind: `picture` or `video`, `table`, `timeline`.
@@ -116,7 +119,7 @@ def _annotate_photos(job: Job, photos: Sequence[Input], tell: Tell) -> Iterator[
         table = stack.enter_context(replacing(options.out / PHOTO_TABLE))
         writer = stack.enter_context(TableWriter(table, tasks, of_photos=True))
         window = stack.enter_context(Window()) if options.show else None
-        seen = look_at_photos(photos, job.spec, options)
+        seen = look_at_photos(photos, job.spec, options, job.face_filter)
         begun = time.monotonic()
         for frame in stack.enter_context(closing(_answered(job, seen, None, at_once=options.show))):
             item = frame.seen.item
@@ -174,7 +177,7 @@ def _run_video(job: Job, item: Input, made: dict[str, Path], result: Annotated, 
         window = stack.enter_context(Window()) if options.show else None
         lossy = dropped if item.kind == "camera" else None
         decoded = stack.enter_context(closing(ahead(reader, _FRAMES_AHEAD, lossy)))  # ends before the reader is closed
-        seen = look_at_video(decoded, item, job.spec, options, stop)
+        seen = look_at_video(decoded, item, job.spec, options, stop, job.face_filter)
         frames = _answered(job, seen, Follower(options.smooth_s), at_once=item.is_live)
         shown: Sequence[FaceAnswer] = ()
         for frame in stack.enter_context(closing(frames)):
@@ -205,6 +208,6 @@ def _answered(
 ) -> Generator[Answered, None, None]:
     """Look, and ask the model, each in a thread of its own."""
     looked = ahead(chunks(seen, job.options.batch_size, at_once=at_once), 1)
-    answered = ahead(answer(looked, job.answerer, follower), 1)
+    answered = ahead(answer(looked, job.answerer, follower, job.face_filter), 1)
     with closing(looked), closing(answered):
         yield from chain.from_iterable(answered)

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from align import UsageError
 
+from ..cascade import NOT_FACE
 from ..tasks import AFFECT, Tasks
 from .faces import FaceAnswer
 
@@ -31,7 +32,7 @@ _NO_ANSWER = (160, 160, 160)
 def label_lines(face: FaceAnswer, tasks: Tasks, threshold: float) -> list[str]:
     """Say what the model tells about a face: the likeliest class, valence and arousal, and the units that are there."""
     if face.values is None:
-        return [face.drop_reason or "not aligned"]
+        return ["not a face" if face.drop_reason == NOT_FACE else face.drop_reason or "not aligned"]
     values = face.values.tolist()
     lines, at = [], len(tasks.classes)
     if tasks.classes:

@@ -34,6 +34,9 @@ def make_parser() -> ArgumentParser:
         help="photos, videos, folders, quoted globs, rtsp:// and http:// addresses, camera:0",
     )
     add("--ckpt", type=Path, required=True, help="the checkpoint that eyeline-train fit wrote")
+    add("--face", type=Path | None, default=None, help="a checkpoint that tells faces from other things, asked first")
+    add("--face_label", type=str | None, default=None, help="the class of --face that passes; face if not given")
+    add("--face_threshold", type=float, default=0.5, help="the least probability of a face that passes")
     add("--out", type=Path, default=Path("annotated"), help="the folder of what is written")
     add("--every", type=int, default=1, help="look at 1 frame in so many; those between show the last answer")
     add("--smooth_s", type=float, default=0.0, help="smooth answers over time, with this time constant in seconds")
@@ -57,6 +60,7 @@ def run(arguments: Namespace) -> int:
     from ..annotate import Job, Options, annotate
     from ..annotate.alignment import alignment_of
     from ..annotate.answerer import Answerer, choose_device
+    from ..annotate.face_filter import open_filter
     from ..annotate.inputs import list_inputs
     from ..checkpoints import load_model, resolve
 
@@ -68,7 +72,11 @@ def run(arguments: Namespace) -> int:
     model = load_model(path)
     given = {name: getattr(arguments, name) for name in _ALIGNMENT}
     spec = alignment_of(model.alignment, given, path)
-    job = Job(Answerer(model, device, options), spec, options)
+    answerer = Answerer(model, device, options)
+    face_filter = None
+    if arguments.face is not None:
+        face_filter = open_filter((arguments.face, path), arguments.face_label, arguments.face_threshold, answerer)
+    job = Job(answerer, spec, options, face_filter)
     with console.progress_bar() as bar:
         task = bar.add_task("frames", total=None, note="")
         results = list(annotate(job, inputs, lambda item, done: bar.update(task, completed=done, note=item.source)))

@@ -82,9 +82,14 @@ def make_report(evaluated: Evaluated, run_folder: Path | None, seed: int = 0) ->
             "devices": asked.devices,
             "seed": seed,
         },
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        "versions": package_versions(),
     }
     return Report(record, checks, Crops(asked.root))
+
+
+def package_versions() -> dict[str, str]:
+    """List the versions of Python and of the packages that the numbers depend on."""
+    return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
 
 
 def _of_tasks(part: Part, tasks: Tasks, temperature: Temperature, tuned: dict[str, float] | None) -> dict[str, Any]:

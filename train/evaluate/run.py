@@ -99,7 +99,7 @@ def run_checkpoint(asked: Asked) -> Evaluated:
     found = [name for name in SPLITS if (rows["split"] == name).any()]
     asked = replace(asked, splits=_chosen(asked, found))
     require_tasks(checkpoint, read_tasks(asked.root, rows), asked.root)
-    trainer = _trainer(asked)
+    trainer = make_trainer(asked.accelerator, asked.devices)
     model = load_model(asked.checkpoint)
     data = FaceData(root=asked.root, batch_size=asked.batch_size, tta=asked.tta)
     parts = tuple(_run(trainer, model, data, split) for split in asked.splits)
@@ -118,13 +118,21 @@ def _chosen(asked: Asked, found: Sequence[SplitName]) -> tuple[SplitName, ...]:
     return tuple(name for name in found if name in (asked.splits or SPLITS))
 
 
-def _trainer(asked: Asked) -> pl.Trainer:
+def make_trainer(accelerator: str, devices: str) -> pl.Trainer:
+    """Make a trainer that runs models and leaves nothing behind.
+
+    Args:
+        accelerator: As Lightning's Trainer takes it.
+        devices: Likewise; a number in words is a number.
+
+    Raises:
+        UsageError: The devices are not there.
+    """
     callbacks: list[Callback] = [StderrProgressBar()] if sys.stderr.isatty() else []
-    devices = int(asked.devices) if asked.devices.isdecimal() else asked.devices
     try:
         return pl.Trainer(
-            accelerator=asked.accelerator,
-            devices=devices,
+            accelerator=accelerator,
+            devices=int(devices) if devices.isdecimal() else devices,
             logger=False,
             callbacks=callbacks,
             enable_checkpointing=False,
@@ -135,7 +143,7 @@ def _trainer(asked: Asked) -> pl.Trainer:
     except (MisconfigurationException, ValueError, TypeError) as error:
         said = " ".join(str(error).split())
         raise UsageError(
-            f"--accelerator {asked.accelerator} --devices {asked.devices}: expected devices of this machine ({said}); "
+            f"--accelerator {accelerator} --devices {devices}: expected devices of this machine ({said}); "
             "choose others, or --accelerator cpu"
         ) from None
 
