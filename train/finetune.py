@@ -19,6 +19,9 @@ from .layers import layer_groups
 from .optimizers import Group
 from .schedule import OptimizerSpec
 
+PRETRAINED_SHARE = 0.1
+"""Of the head's rate that a pretrained backbone learns at where nobody says otherwise."""
+
 __all__ = ["FinetuneSpec", "Group", "layer_groups", "parameter_groups", "set_modes"]
 
 
@@ -32,7 +35,8 @@ class FinetuneSpec:
         unfreeze_epoch: The epoch, counted from 0, from which the backbone learns: all of it with `all`, where null is
             never; the last group of layers with `gradual`, where null is 0.
         unfreeze_every: With `gradual`: one more group of layers every so many epochs.
-        backbone_lr: The learning rate of the backbone, or of its last group of layers, as a share of the head's.
+        backbone_lr: The learning rate of the backbone, or of its last group of layers, as a share of the head's; null
+            is a tenth where the backbone is pretrained, and 1 where it starts from random weights.
         layer_decay: The learning rate of each group of layers as a share of that of the group after it; null is the
             same for all.
         train_batch_norm: With `all` and `gradual`: whether the batch norm of what was unfrozen trains, too; else it
@@ -43,7 +47,7 @@ class FinetuneSpec:
     freeze: Literal["all", "none", "gradual"] = "all"
     unfreeze_epoch: int | None = None
     unfreeze_every: int = 1
-    backbone_lr: float = 0.1
+    backbone_lr: float | None = None
     layer_decay: float | None = None
     train_batch_norm: bool = False
 
@@ -57,12 +61,18 @@ class FinetuneSpec:
             )
         if self.unfreeze_every < 1:
             raise UsageError(f"model.finetune.unfreeze_every must be an epoch count >= 1 (got {self.unfreeze_every})")
-        if self.backbone_lr <= 0:
+        if self.backbone_lr is not None and self.backbone_lr <= 0:
             raise UsageError(
                 f"model.finetune.backbone_lr must be above 0 (got {self.backbone_lr}); to freeze, freeze: all"
             )
         if self.layer_decay is not None and not 0 < self.layer_decay <= 1:
             raise UsageError(f"model.finetune.layer_decay must be above 0 and at most 1 (got {self.layer_decay})")
+
+    def of_backbone(self, *, is_random: bool) -> "FinetuneSpec":
+        """Choose `backbone_lr`, where nobody has, for a backbone that is pretrained or starts from random weights."""
+        if self.backbone_lr is not None:
+            return self
+        return replace(self, backbone_lr=1.0 if is_random else PRETRAINED_SHARE)
 
     @property
     def never_learns(self) -> bool:
@@ -131,7 +141,7 @@ def parameter_groups(
     layers = [list(backbone.parameters())] if one else layer_groups(backbone)
     for level, parameters in enumerate(layers):
         after = len(layers) - 1 - level
-        rate = spec.backbone_lr * (spec.layer_decay or 1.0) ** after
+        rate = (spec.backbone_lr or PRETRAINED_SHARE) * (spec.layer_decay or 1.0) ** after
         like = Group([], is_backbone=True, lr_factor=rate, weight_decay=decay, from_epoch=spec.first_epoch(after))
         groups += _decayed_or_not(parameters, like)
     return groups

@@ -21,7 +21,7 @@ from .finetune import FinetuneSpec, parameter_groups, set_modes
 from .heads import HeadSpec, build_head
 from .losses import Loss, LossSpec
 from .metrics import Collector, Outcome, summary
-from .schedule import OptimizerSpec, base_lr, make_optimizer, make_scheduler
+from .schedule import OptimizerSpec, base_lr, for_ranks, make_optimizer, make_scheduler
 from .tasks import Tasks
 from .tta import average
 
@@ -66,13 +66,15 @@ class FaceModel(pl.LightningModule):
         if tasks is None:
             raise UsageError("model.tasks must say what the model tells (got null)")
         self.tasks = _spec(Tasks, tasks)
-        self.finetune = _spec(FinetuneSpec, finetune)
+        backbone = _spec(BackboneSpec, backbone)
+        finetune = _spec(FinetuneSpec, finetune)
+        self.finetune = finetune.of_backbone(is_random=backbone.is_random)
         self.optimizer_spec = _spec(OptimizerSpec, optimizer)
         specs: dict[str, Any] = {
             "tasks": self.tasks,
-            "backbone": _spec(BackboneSpec, backbone),
+            "backbone": backbone,
             "head": _spec(HeadSpec, head),
-            "finetune": self.finetune,
+            "finetune": finetune,
             "optimizer": self.optimizer_spec,
             "loss": _spec(LossSpec, loss),
         }
@@ -230,7 +232,8 @@ class FaceModel(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Make the optimizer and its schedule."""
-        spec, trainer = self.optimizer_spec, self.trainer
+        trainer = self.trainer
+        spec = for_ranks(self.optimizer_spec, trainer.world_size)
         if not trainer.max_epochs or trainer.max_epochs < 0:
             raise UsageError(f"trainer.max_epochs must be 1 or more, which schedules need (got {trainer.max_epochs})")
         groups = parameter_groups(self.backbone, self.head, self.finetune, spec)

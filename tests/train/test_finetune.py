@@ -12,8 +12,10 @@ from torch import nn
 from align import DlibFaceResNet, UsageError
 from train.backbones import Backbone, BackboneSpec, create_backbone
 from train.finetune import FinetuneSpec, layer_groups, parameter_groups, set_modes
+from train.module import FaceModel
 from train.optimizers import NAMES
 from train.schedule import OptimizerSpec, ScheduleSpec
+from train.tasks import Tasks
 
 from .toy import Toy, every_epoch, fit, same, small_net, weights
 
@@ -41,6 +43,24 @@ def spied(finetune, epochs, spec=FAST, **options):
 
 def changed(after, before):
     return {name for name, value in after.items() if not torch.equal(value, before[name])}
+
+
+@pytest.mark.parametrize(
+    ("backbone", "given", "rate"),
+    [
+        (BackboneSpec("resnet18", weights="none", size_px=48), None, 1.0),
+        (BackboneSpec("resnet18", size_px=48), None, 1.0),  # no package ships weights for it
+        (BackboneSpec("dlib_face_resnet", stage=1), None, 0.1),
+        (BackboneSpec("dlib_face_resnet", stage=1).without_weights(), None, 0.1),  # a checkpoint's, resumed
+        (BackboneSpec("dlib_face_resnet", stage=1, weights="none"), None, 1.0),
+        (BackboneSpec("resnet18", weights="none", size_px=48), 0.3, 0.3),
+    ],
+)
+def test_a_pretrained_backbone_learns_slower_than_the_head_and_a_random_one_as_fast(backbone, given, rate):
+    model = FaceModel(Tasks(["a", "b"]), backbone, finetune=FinetuneSpec("none", backbone_lr=given))
+    groups = parameter_groups(model.backbone, model.head, model.finetune, FAST)
+    assert {group.lr_factor for group in groups if group.is_backbone} == {rate}
+    assert model.hparams["finetune"]["backbone_lr"] == given
 
 
 def test_a_frozen_backbone_keeps_every_weight_and_statistic():

@@ -1,10 +1,11 @@
 """Which backbone to build."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import get_args
 
 from align import UsageError
 
+from ..weights import resolve
 from ..weights.preprocess import Channels
 from .base import Stem
 
@@ -25,6 +26,8 @@ class BackboneSpec:
         channels: 3, or 1 for a network that takes the luma of the picture.
         size_px: Height and width of the input, 48 or more; null is what the weights were trained on.
         stem: `small` shrinks less at the start, for faces of 48 to 64 px.
+        options: What else a backbone of ours lets choose: of `fer2013_cnn` `activation`, before (batch norm) or after,
+            and `pooling`, max or average.
         load_weights: False takes the preprocessing of `weights` and leaves the network random: a checkpoint's follow.
     """
 
@@ -34,6 +37,7 @@ class BackboneSpec:
     channels: Channels = 3
     size_px: int | None = None
     stem: Stem = "stock"
+    options: dict[str, str] = field(default_factory=dict)
     load_weights: bool = True
 
     def __post_init__(self) -> None:
@@ -46,6 +50,11 @@ class BackboneSpec:
                 f"model.backbone.size_px must be {MIN_SIZE_PX} or more (got {self.size_px}); "
                 "smaller pictures are enlarged"
             )
+
+    @property
+    def is_random(self) -> bool:
+        """Whether training starts from random weights."""
+        return resolve(self.weights, self.name).is_random
 
     def without_weights(self) -> "BackboneSpec":
         """Give the same backbone to be filled from a checkpoint: no file of weights is looked for."""
