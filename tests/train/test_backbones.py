@@ -49,7 +49,7 @@ def test_a_stage_of_a_timm_network():
     assert backbone.features == reference.feature_info.channels()[0]
 
 
-@pytest.mark.parametrize("name", ["alexnet_face", "inception_resnet_v1", "iresnet18", "alexnet"])
+@pytest.mark.parametrize("name", ["alexnet_face", "inception_resnet_v1", "iresnet18", "alexnet", "fer2013_cnn"])
 def test_a_stage_of_a_network_of_ours_is_the_whole_up_to_there(name):
     with torch.device("meta"):
         widths = create_backbone(BackboneSpec(name)).net.widths

@@ -12,6 +12,7 @@ from align import ModelError, UsageError
 from ..weights import CARDS, LoadReport, Preprocess, Rules, Source, fetch, load, resolve
 from ..weights.files import Stored
 from .base import Backbone, Builder, Built, Shape
+from .options import choose
 from .size import require_map
 from .spec import BackboneSpec
 
@@ -19,12 +20,14 @@ __all__ = ["Backbone", "BackboneSpec", "Builder", "Preprocess", "create_backbone
 
 
 def _builders() -> Mapping[str, Builder]:
-    from . import alexnet, dlib_face_resnet, inception_resnet_v1, iresnet, timm_models
+    from . import alexnet, dlib_face_resnet, fer2013, inception_resnet_v1, iresnet, timm_models
 
     return {
         "alexnet": alexnet.build,
         "alexnet_face": alexnet.build_face,
         "dlib_face_resnet": dlib_face_resnet.build,
+        "fer2013_cnn": fer2013.build_cnn,
+        "fer2013_vgg": fer2013.build_vgg,
         "inception_resnet_v1": inception_resnet_v1.build,
         **iresnet.BUILDERS,
         **{name: partial(timm_models.build, name) for name in timm_models.VARIANTS},
@@ -34,6 +37,17 @@ def _builders() -> Mapping[str, Builder]:
 def names() -> list[str]:
     """List our own backbones; those of timm come on top."""
     return sorted(_builders())
+
+
+def _options(name: str, given: Mapping[str, str]) -> dict[str, str]:
+    """Give every option of a backbone, those that are not given by default.
+
+    Raises:
+        UsageError: It has no such option.
+    """
+    from . import fer2013
+
+    return choose(name, fer2013.CNN_OPTIONS if name == "fer2013_cnn" else {}, given)
 
 
 def _builder(name: str) -> Builder:
@@ -67,7 +81,8 @@ def create_backbone(spec: BackboneSpec) -> Backbone:
     builder = _builder(spec.name)
     source = resolve(spec.weights, spec.name)
     wanted = source.card.preprocess if source.card else None
-    built = builder(Shape(spec.channels, spec.size_px or (wanted.size_px if wanted else None), spec.stem))
+    size_px = spec.size_px or (wanted.size_px if wanted else None)
+    built = builder(Shape(spec.channels, size_px, spec.stem, _options(spec.name, spec.options)))
     _require_known(spec, source, built)
     stored, title = _fetch(spec, source, built)
     is_cut_already = bool(stored and stored.backbone and stored.backbone.get("stage"))
@@ -135,6 +150,9 @@ def _require_same_backbone(spec: BackboneSpec, source: Source, stored: Stored) -
             f"model.backbone.weights: {source.path} holds {theirs['name']}, stage {theirs['stage']} "
             f"(got name {spec.name}, stage {spec.stage}); take the same"
         )
+    kept, asked = _options(spec.name, stored.backbone.get("options") or {}), _options(spec.name, spec.options)
+    if kept != asked:  # the tensors would fit, and mean something else
+        raise UsageError(f"model.backbone.options: {source.path} was trained with {kept} (got {asked}); take the same")
     card = resolve(theirs["weights"], spec.name).card
     if card != source.card and card != resolve(None, spec.name).card:
         raise UsageError(

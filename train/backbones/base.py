@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, cast
 
 import torch
@@ -141,11 +141,13 @@ class Shape:
         channels: Of the pictures the network takes.
         size_px: Height and width of its input; None is the network's own.
         stem: `small` shrinks less at the start.
+        options: What else may be chosen of it, see `options.choose`.
     """
 
     channels: Channels = 3
     size_px: int | None = None
     stem: Stem = "stock"
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -175,14 +177,21 @@ class Built:
     small_stem: bool = True
 
 
-def build_staged(net: StagedNet, preprocess: Preprocess, heads: tuple[str, ...], *, needs_card: bool = True) -> Built:
+def build_staged(
+    net: StagedNet,
+    preprocess: Preprocess,
+    heads: tuple[str, ...],
+    *,
+    needs_card: bool = True,
+    small_stem: bool = True,
+) -> Built:
     """Describe a network of ours."""
 
     def cut(stage: int) -> tuple[nn.Module, int]:
         net.cut(stage)
         return net, net.features
 
-    return Built(net, net.features, preprocess, cut, heads, needs_card=needs_card)
+    return Built(net, net.features, preprocess, cut, heads, needs_card=needs_card, small_stem=small_stem)
 
 
 Builder = Callable[[Shape], Built]

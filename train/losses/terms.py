@@ -40,6 +40,8 @@ def class_loss(logits: Tensor, targets: Tensor, weights: Tensor, spec: ClassLoss
     """
     labelled = ~targets.isnan().any(1)
     targets = torch.where(labelled[:, None], targets, 0.0)
+    if spec.softmax_first:
+        logits = logits.softmax(1)
     if spec.name == "multi_margin":
         return _mean((targets * weights * _margins(logits)).sum(1), labelled)
     spread = targets * (1 - spec.label_smoothing) + spec.label_smoothing / targets.shape[1]
