@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from align import EyelineError, UsageError
+from align import EyelineError, UsageError, console
 
 from .module import ALIGNMENT, FaceModel
 from .tasks import Tasks
@@ -148,3 +148,20 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def without_weights(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
     """Give a model's arguments for building it around a checkpoint, whose weights follow."""
     return dict(hyperparameters) | {"backbone": {**hyperparameters["backbone"], "load_weights": False}}
+
+
+def to_resume(run_folder: Path) -> list[str]:
+    """Give the flags by which `fit` goes on from a run's last epoch; none where there is nothing to go on from.
+
+    A checkpoint that was cut off while it was written is of no use: it is removed, and the run starts anew.
+    """
+    last = run_folder / "checkpoints" / "last.ckpt"
+    if not last.is_file():
+        return []
+    try:
+        read_checkpoint(last)
+    except EyelineError as error:
+        console.notice(f"note: {error}; the run starts anew")
+        last.unlink()
+        return []
+    return ["--ckpt_path", str(last)]

@@ -1,6 +1,6 @@
-"""The confusion matrix as a picture, drawn without a display."""
+"""The confusion matrix and the learning curves as pictures, drawn without a display."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 _CELL_INCHES = 1.1
 _MOST_CELLS_WITH_TEXT = 30
 _LONGEST_NAME = 24
+_PANEL_INCHES = 4.5
+_MOST_DOTS = 60
 
 
 def confusion_figure(counts: NDArray[np.int64], names: Sequence[str], title: str) -> "Figure":
@@ -47,6 +49,39 @@ def confusion_figure(counts: NDArray[np.int64], names: Sequence[str], title: str
             text = f"{count}\n{shares[i, j]:.1%}" if rows[i, 0] else "0"
             axes.text(j, i, text, ha="center", va="center", color="white" if shares[i, j] > 0.5 else "black")
     figure.colorbar(image, ax=axes, label="share of the true class", fraction=0.046)
+    return figure
+
+
+def curves_figure(
+    panels: Sequence[tuple[str, Sequence[str]]],
+    epochs: Sequence[int],
+    series: Mapping[str, Sequence[float | None]],
+    marked: int | None,
+) -> "Figure":
+    """Draw logged numbers over the epochs, one panel beside the other.
+
+    Args:
+        panels: Title and names of each, at least one.
+        epochs: Ascending.
+        series: Of each name its value at each epoch; None where there is none, which is bridged.
+        marked: An epoch to mark in all panels; None marks none.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(_PANEL_INCHES * len(panels), _PANEL_INCHES * 0.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, (title, names) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        for name in names:
+            points = [(epoch, v) for epoch, v in zip(epochs, series[name], strict=True) if v is not None]
+            axes.plot(*zip(*points, strict=True), marker="." if len(points) <= _MOST_DOTS else None, label=name)
+        if marked is not None:
+            axes.axvline(marked, color="grey", linestyle=":", label="the checkpoint")
+        axes.set_title(title)
+        axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
     return figure
 
 

@@ -252,7 +252,7 @@ class EyelineTrainCLI(LightningCLI):
             kwargs["enable_progress_bar"] = False
         try:
             return super().instantiate_trainer(logger=[*loggers, *others], callbacks=callbacks + self.reports, **kwargs)
-        except MisconfigurationException as error:  # for example a GPU that is not there
+        except (MisconfigurationException, ModuleNotFoundError) as error:  # no such GPU, or no torch_xla for a TPU
             raise UsageError(f"--trainer: {' '.join(str(error).split())}") from error
 
 

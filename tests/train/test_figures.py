@@ -1,11 +1,11 @@
-"""What the confusion matrix's picture says."""
+"""What the pictures of the confusion matrix and of the learning curves say."""
 
 import io
 
 import numpy as np
 from PIL import Image
 
-from train.figures import confusion_figure
+from train.figures import confusion_figure, curves_figure
 
 
 def texts(figure):
@@ -44,3 +44,17 @@ def test_a_long_name_is_cut():
     names = [label.get_text() for label in figure.axes[0].get_xticklabels()]
     assert names[0] == "x" * 23 + "…"
     assert "\n" not in names[1]
+
+
+def test_curves_are_drawn_panel_by_panel_and_bridge_what_was_not_logged():
+    series = {"train/loss": (3.0, 2.0, 1.0), "val/loss": (2.5, None, 1.5), "val/f1_macro": (None, 0.0, 0.6)}
+    wanted = [("Loss", ["train/loss", "val/loss"]), ("Classes", ["val/f1_macro"])]
+    loss, classes = curves_figure(wanted, (0, 1, 2), series, 1).axes
+    assert [axes.get_title() for axes in (loss, classes)] == ["Loss", "Classes"]
+    drawn = {line.get_label(): line.get_xydata().tolist() for axes in (loss, classes) for line in axes.get_lines()}
+    assert drawn["train/loss"] == [[0, 3], [1, 2], [2, 1]]
+    assert drawn["val/loss"] == [[0, 2.5], [2, 1.5]]
+    assert drawn["val/f1_macro"] == [[1, 0], [2, 0.6]]
+    assert [point[0] for point in drawn["the checkpoint"]] == [1, 1]
+    (unmarked,) = curves_figure(wanted[:1], (0, 1, 2), series, None).axes
+    assert len(unmarked.get_lines()) == 2

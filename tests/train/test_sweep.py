@@ -95,7 +95,7 @@ def test_a_recipe_may_be_the_base(faces_set, tmp_path):
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"bases": {}}, "expected the keys base, set, grid, seeds, checkpoint (got 'bases')"),
+        ({"bases": {}}, "expected the keys base, set, grid, seeds, checkpoint, also, costs (got 'bases')"),
         ({"grid": {"a": 1}}, "grid.a must be a list of values (got 1)"),
         ({"grid": {"a": []}}, "grid.a must be a list"),
         ({"grid": {"a": [1, 1]}}, "grid.a must name each value once"),
@@ -192,6 +192,8 @@ def test_a_failed_run_is_recorded_and_the_others_go_on(swept):
         assert done["test"][name] == pytest.approx(told[name], abs=1e-6)
     recalls = [score["recall"] for score in told["classes"]]
     assert done["test"]["recall_macro"] == pytest.approx(sum(recalls) / 2)
+    splits = {f"confusion_{split}.png" for split in ("train", "val", "test")}
+    assert {path.name for path in run.glob("*.png")} == splits | {"curves.png"}
     row = rows_of(out / "sweep.csv")[0]
     assert row["train F1"] == str(done["train"]["f1_macro"])
     assert row["seed"] == "5"

@@ -1,6 +1,6 @@
 """Curves, reliability diagrams and planes as plain shapes, ready to be drawn as SVG by the page's templates."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +54,11 @@ def charts(curves: Mapping[str, Any]) -> list[Chart]:
     Args:
         curves: As the report's record holds them.
     """
-    series = curves["series"]
+    return [chart(title, names, curves) for title, names in panels(curves["series"])]
+
+
+def panels(series: Collection[str]) -> list[tuple[str, list[str]]]:
+    """Say which of the logged numbers are drawn together, and under which title."""
     losses = [name for name in ("train/loss", "val/loss") if name in series]
     rates = [name for name in series if name == "train/lr" or name.startswith("lr")]  # ours, or LearningRateMonitor's
     main = [name for name in ("val/f1_macro", "val/accuracy_micro") if name in series]
@@ -67,7 +71,7 @@ def charts(curves: Mapping[str, Any]) -> list[Chart]:
         ("Action units", units),
         ("Learning rate", rates[:4]),
     ]
-    return [chart(title, names, curves) for title, names in wanted if names]
+    return [(title, names) for title, names in wanted if names]
 
 
 def chart(title: str, names: Sequence[str], curves: Mapping[str, Any]) -> Chart:

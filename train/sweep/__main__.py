@@ -1,7 +1,8 @@
-"""One run in a process of its own: `fit`, `test`, and the scores of every split.
+"""One run in a process of its own: `fit`, `test`, and the scores and pictures of every split.
 
-The argument is the run's folder, with `job.json`: the configuration and which checkpoint is scored. The result is
-`result.json`, written last: a run that has it is done, and one that has not goes on from its last epoch.
+The argument is the run's folder, with `job.json`: the configuration, which checkpoint is scored, and on which further
+sets. The result is `result.json`: a run that has it is trained, and one that has not goes on from its last epoch. Each
+further set's score is a file of its own, so that another set costs no training.
 """
 
 import json
@@ -14,10 +15,11 @@ from typing import Any
 
 import yaml
 
-from align import EyelineError, console, locked, write_atomic
+from align import console, locked, write_atomic
 
 from ..cli import main as eyeline_train
-from .clock import seconds_per_epoch
+from .clock import read_epochs, seconds_per_epoch
+from .extra import missing_sets, write_score
 from .plan import JOB, RESULT
 
 FITTED, EPOCHS = "fitted", "epochs.csv"
@@ -39,12 +41,16 @@ def main(folder: Path) -> int:
 
 
 def _carry_on(folder: Path) -> int:
+    from ..checkpoints import to_resume
+
     job = json.loads((folder / JOB).read_text())
     file = folder / "run.yaml"
     write_atomic(file, yaml.safe_dump(_with_clock(job["config"], folder), sort_keys=False))
     common = ["--config", str(file), "--trainer.default_root_dir", str(folder)]
+    if (folder / RESULT).is_file():
+        return console.run_command(lambda: _elsewhere(folder, job))
     if not (folder / FITTED).exists():
-        code = eyeline_train(["fit", *common, *_resumed(folder)])
+        code = eyeline_train(["fit", *common, *to_resume(folder)])
         if code != console.DONE:
             return code
         (folder / FITTED).touch()
@@ -53,19 +59,40 @@ def _carry_on(folder: Path) -> int:
 
 def _finish(folder: Path, job: dict[str, Any], common: list[str]) -> int:
     from ..console import quiet
+    from .pictures import draw_run
     from .score import score
 
     best = folder / "checkpoints" / "best.ckpt"
     chosen = best if job["checkpoint"] == "best" and best.is_file() else best.with_name("last.ckpt")
     with quiet():
-        scores = score(chosen, job["config"])
-    if "test" in scores:
+        scored = score(chosen, job["config"])
+    if "test" in scored.outcomes:
         code = eyeline_train(["test", *common, "--ckpt_path", str(chosen)])
         if code != console.DONE:
             return code
+    draw_run(folder, scored)
     epochs, seconds = seconds_per_epoch(folder / EPOCHS)
-    result = {"epochs": epochs, "seconds_per_epoch": seconds, "checkpoint": str(chosen), **scores}
+    result = {
+        "epochs": epochs,
+        "seconds_per_epoch": seconds,
+        "training_seconds": sum(read_epochs(folder / EPOCHS).values()),
+        "checkpoint": str(chosen),
+        **scored.numbers,
+    }
     write_atomic(folder / RESULT, json.dumps(result, indent=2) + "\n")
+    return _elsewhere(folder, job)
+
+
+def _elsewhere(folder: Path, job: dict[str, Any]) -> int:
+    """Score the checkpoint on the further sets that it has not been scored on yet."""
+    from ..console import quiet
+    from .score import score_elsewhere
+
+    checkpoint = Path(json.loads((folder / RESULT).read_text())["checkpoint"])
+    for name, extra in missing_sets(folder, job["also"]).items():
+        with quiet():
+            numbers = score_elsewhere(checkpoint, job["config"], extra.root)
+        write_score(folder, name, extra, numbers)
     return console.DONE
 
 
@@ -75,22 +102,6 @@ def _with_clock(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     clock = {"class_path": "train.sweep.clock.EpochClock", "init_args": {"path": str(folder / EPOCHS)}}
     every = [*(callbacks if isinstance(callbacks, list) else [callbacks]), clock]
     return {**config, "trainer": {**trainer, "callbacks": every}}
-
-
-def _resumed(folder: Path) -> list[str]:
-    """Go on from the last epoch; a checkpoint that was cut off while it was written is of no use, and is removed."""
-    from ..checkpoints import read_checkpoint
-
-    last = folder / "checkpoints" / "last.ckpt"
-    if not last.is_file():
-        return []
-    try:
-        read_checkpoint(last)
-    except EyelineError as error:
-        console.notice(f"note: {error}; the run starts anew")
-        last.unlink()
-        return []
-    return ["--ckpt_path", str(last)]
 
 
 def _end_with_parent() -> None:

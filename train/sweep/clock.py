@@ -32,10 +32,16 @@ class EpochClock(pl.Callback):
 
 def seconds_per_epoch(path: Path) -> tuple[int, float | None]:
     """Read how many epochs were run and the median of their seconds; an epoch that was run again counts once."""
+    seconds = read_epochs(path)
+    return len(seconds), median(seconds.values()) if seconds else None
+
+
+def read_epochs(path: Path) -> dict[int, float]:
+    """Read the seconds of each epoch; of one that was run again those of the last time."""
     seconds: dict[int, float] = {}
     if path.is_file():
         with path.open(encoding="utf-8", newline="") as file:
             for row in csv.reader(file):
                 if len(row) == 2 and row[1].count(".") == 1:  # a killed process may leave half a line
                     seconds[int(row[0])] = float(row[1])
-    return len(seconds), median(seconds.values()) if seconds else None
+    return seconds

@@ -1,14 +1,15 @@
 """Reads a sweep's YAML and spells its runs out, each with a whole configuration and a name that holds for it alone.
 
-The YAML has `base` (a recipe, a file or values), `set` (values that all runs share), `grid` (dotted key: list),
-`seeds`, and `checkpoint` (which is scored, best or last); docs/how-to/compare.md has an example.
+The YAML has `base` (a recipe, a file or values), `set` (values that all runs share), `grid` (dotted key: list, or names
+with values), `seeds`, `checkpoint` (which is scored, best or last), `also` (further sets to score on) and `costs`;
+docs/how-to/compare.md has an example.
 """
 
 import itertools
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import yaml
 from align import EyelineError, UsageError
 
 from ..recipes import with_recipe_paths
+from .options import Asked, CostSpec, ExtraSet, extra_sets, grid_choices
 
 Config = dict[str, Any]
 
@@ -25,7 +27,7 @@ SEED = "seed_everything"
 JOB, RESULT = "job.json", "result.json"
 """Of a run's folder: what is to be done, and what came of it, written last."""
 
-_KEYS = ("base", "set", "grid", "seeds", "checkpoint")
+_KEYS = ("base", "set", "grid", "seeds", "checkpoint", "also", "costs")
 _CHECKPOINTS = ("best", "last")
 _SLUG_LENGTH = 80
 _OURS = {
@@ -41,7 +43,7 @@ class Run:
 
     Attributes:
         name: Of its folder: readable, and ended by a digest of everything that decides the result.
-        values: What the grid gives it, by dotted key.
+        values: What the grid gives it, by dotted key: a value, or its name where the grid names it.
         seed: Of its weights, order and augmentation.
         config: What `fit` and `test` are given.
     """
@@ -62,6 +64,8 @@ class Plan:
         checkpoint: `best` or `last`.
         root: The curated set.
         runs: In the order of the grid, the last key fastest, seeds fastest of all.
+        also: Further sets, by name, whose test part each checkpoint is scored on.
+        costs: How the networks' speed is measured; None does not.
     """
 
     keys: tuple[str, ...]
@@ -69,14 +73,17 @@ class Plan:
     checkpoint: str
     root: Path
     runs: tuple[Run, ...]
+    also: Mapping[str, ExtraSet] = field(default_factory=dict)
+    costs: CostSpec | None = None
 
 
-def read_plan(file: Path, root: Path | None = None) -> Plan:
+def read_plan(file: Path, root: Path | None = None, over: Asked = Asked()) -> Plan:  # noqa: B008 - frozen
     """Read a sweep's YAML.
 
     Args:
         file: The YAML.
         root: The curated set; None takes `data.root` of the configuration.
+        over: What the command line says beside the file, and wins.
 
     Raises:
         UsageError: The file is missing or says something else than a sweep.
@@ -86,12 +93,14 @@ def read_plan(file: Path, root: Path | None = None) -> Plan:
     for key in asked:
         if key not in _KEYS:
             raise UsageError(f"{file}: expected the keys {', '.join(_KEYS)} (got {key!r})")
-    grid = _grid(asked.get("grid"), file)
+    in_file = {} if asked.get("grid") is None else asked["grid"]
+    grid = grid_choices({**_mapping(in_file, f"{file}: grid"), **over.grid}, file)
     seeds = _seeds(asked.get("seeds", [0]), file)
     checkpoint = asked.get("checkpoint", _CHECKPOINTS[0])
     if checkpoint not in _CHECKPOINTS:
         raise UsageError(f"{file}: checkpoint must be best or last (got {checkpoint!r})")
     shared = merged(_base(asked.get("base"), file), nested(_mapping(asked.get("set") or {}, f"{file}: set")))
+    shared = merged(shared, nested(over.values))
     seed = shared.pop(SEED, 0)  # a recipe's own
     if "seeds" not in asked and isinstance(seed, int) and not isinstance(seed, bool):
         seeds = (seed,)
@@ -102,11 +111,15 @@ def read_plan(file: Path, root: Path | None = None) -> Plan:
     manifest = _digest_of_set(found, file)
     runs = []
     for chosen in itertools.product(*grid.values()):
-        values = dict(zip(grid, chosen, strict=True))
+        values = {key: choice.shown for key, choice in zip(grid, chosen, strict=True)}
+        own = nested({key: choice.value for key, choice in zip(grid, chosen, strict=True)})
         for number in seeds:
-            config = merged(merged(shared, nested(values)), {SEED: number})
+            config = merged(merged(shared, own), {SEED: number})
             runs.append(Run(_name(values, number, [config, manifest, checkpoint]), values, number, config))
-    return Plan(tuple(grid), seeds, checkpoint, found, tuple(runs))
+    also = {**_mapping(asked.get("also") or {}, f"{file}: also"), **over.also}
+    extra = extra_sets(also, file, lambda place: _digest_of_set(place, file))
+    costs = CostSpec.read(asked.get("costs") if over.costs is None else over.costs, file)
+    return Plan(tuple(grid), seeds, checkpoint, found, tuple(runs), extra, costs)
 
 
 def _load(file: Path) -> Any:
@@ -129,16 +142,6 @@ def _base(base: Any, file: Path) -> Config:
         (_, path) = with_recipe_paths(["--config", base])
         return nested(_mapping(_load(Path(path)), path))
     return nested(_mapping(base or {}, f"{file}: base"))
-
-
-def _grid(grid: Any, file: Path) -> dict[str, list[Any]]:
-    lists = _mapping({} if grid is None else grid, f"{file}: grid")
-    for key, values in lists.items():
-        if not isinstance(values, list) or not values:
-            raise UsageError(f"{file}: grid.{key} must be a list of values (got {values!r})")
-        if len({json.dumps(value, sort_keys=True) for value in values}) < len(values):
-            raise UsageError(f"{file}: grid.{key} must name each value once (got {values!r})")
-    return lists
 
 
 def _seeds(seeds: Any, file: Path) -> tuple[int, ...]:

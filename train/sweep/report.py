@@ -30,6 +30,7 @@ NUMBERS = {
 }
 COLUMNS = ("epochs", "s/epoch", "parameters")
 _COSTS = ("epochs", "seconds_per_epoch", "parameters")
+_SPEED = {"inference_images_per_s": "img/s", "latency_ms": "ms"}
 _SPREAD = " sd"
 _MAIN = ("f1_macro", "ccc_mean", "f1_units_mean")
 
@@ -45,21 +46,32 @@ def short_keys(keys: Sequence[str]) -> list[str]:
     return names
 
 
-def _scored(results: Sequence[Result]) -> list[tuple[str, str]]:
-    """List the splits and numbers that some run has."""
-    return [(s, n) for s in SPLITS for n in NUMBERS if any(n in result.get(s, {}) for result in results)]
+def _scored(plan: Plan, results: Sequence[Result]) -> list[tuple[str, str]]:
+    """List the splits and further sets, and the numbers, that some run has."""
+    parts = (*SPLITS, *plan.also)
+    return [(part, n) for part in parts for n in NUMBERS if any(n in _numbers(r, part) for r in results)]
+
+
+def _numbers(result: Result, part: str) -> Result:
+    """Give the numbers of a run on a split, or on a further set; empty where it has none."""
+    found: Result = (result if part in SPLITS else result.get("also", {})).get(part, {})
+    return found
 
 
 def as_table(plan: Plan, results: Sequence[Result]) -> Table:
     """Lay the runs out, one a row: the grid's keys, the seed, costs, scores, and the error where there is one."""
-    scored = _scored(results)
-    header = [*short_keys(plan.keys), "seed", *COLUMNS, *(f"{s} {NUMBERS[n]}" for s, n in scored), "error"]
+    scored, devices = _scored(plan, results), _devices(results)
+    measured = [f"{device} {said}" for device in devices for said in _SPEED.values()]
+    costs = ["train s", "statistics", *measured] if plan.costs else []
+    header = [*short_keys(plan.keys), "seed", *COLUMNS, *costs, *(f"{s} {NUMBERS[n]}" for s, n in scored), "error"]
     rows = [
         [
             *(result["values"][key] for key in plan.keys),
             result["seed"],
-            *(result.get(name) for name in _COSTS),
-            *(result.get(s, {}).get(n) for s, n in scored),
+            *(result.get(name) for name in _COSTS[:-1]),
+            result.get(_COSTS[-1], _of_any_device(result, _COSTS[-1])),
+            *(_cost_cells(result, devices) if plan.costs else ()),
+            *(_numbers(result, part).get(n) for part, n in scored),
             result.get("error"),
         ]
         for result in results
@@ -67,9 +79,24 @@ def as_table(plan: Plan, results: Sequence[Result]) -> Table:
     return header, rows
 
 
+def _devices(results: Sequence[Result]) -> list[str]:
+    """List the devices that costs were measured on, in the order in which they were."""
+    return list(dict.fromkeys(device for result in results for device in result.get("costs", {})))
+
+
+def _of_any_device(result: Result, name: str) -> Any:
+    """Give what does not depend on the device; None where no measurement came to an end."""
+    return next((figures[name] for figures in result.get("costs", {}).values() if name in figures), None)
+
+
+def _cost_cells(result: Result, devices: Sequence[str]) -> list[Any]:
+    speeds = [result.get("costs", {}).get(device, {}).get(name) for device in devices for name in _SPEED]
+    return [result.get("training_seconds"), _of_any_device(result, "statistics"), *speeds]
+
+
 def over_seeds(plan: Plan, results: Sequence[Result]) -> Table:
     """Lay the combinations out, one a row: mean and standard deviation (n - 1) of each number over the seeds."""
-    scored = _scored(results)
+    scored = _scored(plan, results)
     spread = [f"{s} {NUMBERS[n]}{suffix}" for s, n in scored for suffix in ("", _SPREAD)]
     header = [*short_keys(plan.keys), "runs", "s/epoch", "parameters", *spread]
     rows = []
@@ -78,7 +105,7 @@ def over_seeds(plan: Plan, results: Sequence[Result]) -> Table:
         row: list[Any] = [*(values[key] for key in plan.keys), len(done)]
         row += [_mean([result.get(name) for result in done]) for name in _COSTS[1:]]
         for split, number in scored:
-            found = [result.get(split, {}).get(number) for result in done]
+            found = [_numbers(result, split).get(number) for result in done]
             row += [_mean(found), _deviation(found)]
         rows.append(row)
     return header, rows

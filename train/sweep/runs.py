@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from align import EyelineError, locked, write_atomic
 
+from .extra import plain, read_scores
 from .plan import JOB, RESULT, Plan, Run
 
 State = Literal["done", "half", "new"]
@@ -25,11 +26,11 @@ def folder_of(run: Run, out: Path) -> Path:
     return out / "runs" / run.name
 
 
-def state_of(run: Run, out: Path) -> State:
-    """Tell whether a run is done, was begun, or is new."""
+def state_of(run: Run, out: Path, plan: Plan | None = None) -> State:
+    """Tell whether a run is done, the further sets of a plan included, was begun, or is new."""
     folder = folder_of(run, out)
     if (folder / RESULT).is_file():
-        return "done"
+        return "done" if plan is None or _is_done(folder, plan) else "half"
     return "half" if (folder / "checkpoints" / "last.ckpt").is_file() else "new"
 
 
@@ -46,7 +47,7 @@ def sweep(plan: Plan, out: Path, jobs: int = 1, told: Told | None = None) -> lis
 
     Returns:
         For each run, in the plan's order, `run` (its name), `values`, `seed`, and either what `result.json` holds or
-        `error`, one sentence.
+        `error`, one sentence; `also` has the scores on further sets.
 
     Raises:
         EyelineError: Another sweep works in the folder.
@@ -85,9 +86,11 @@ def _sweep(plan: Plan, out: Path, jobs: int, told: Told | None) -> list[dict[str
 
 
 def _carry_out(run: Run, plan: Plan, folder: Path, jobs: int, children: set[subprocess.Popen[bytes]]) -> dict[str, Any]:
-    if not (folder / RESULT).is_file():
+    failed = {}
+    if not _is_done(folder, plan):
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(folder / JOB, json.dumps({"config": run.config, "checkpoint": plan.checkpoint}, indent=2) + "\n")
+        job = {"config": run.config, "checkpoint": plan.checkpoint, "also": plain(plan.also)}
+        write_atomic(folder / JOB, json.dumps(job, indent=2) + "\n")
         with (folder / LOG).open("ab") as log:
             start = log.tell()
             child = subprocess.Popen(  # noqa: S603 - our own module
@@ -100,9 +103,15 @@ def _carry_out(run: Run, plan: Plan, folder: Path, jobs: int, children: set[subp
             children.add(child)
             code = child.wait()
             children.discard(child)
-        if not (folder / RESULT).is_file():
-            return {"error": _sentence(folder / LOG, start, code)}
-    return dict(json.loads((folder / RESULT).read_text()))
+        if not _is_done(folder, plan):
+            failed = {"error": _sentence(folder / LOG, start, code)}
+    result = json.loads((folder / RESULT).read_text()) if (folder / RESULT).is_file() else {}
+    also = {"also": read_scores(folder, plan.also)} if plan.also else {}
+    return {**result, **also, **failed}
+
+
+def _is_done(folder: Path, plan: Plan) -> bool:
+    return (folder / RESULT).is_file() and len(read_scores(folder, plan.also)) == len(plan.also)
 
 
 def _threads(jobs: int) -> dict[str, str]:

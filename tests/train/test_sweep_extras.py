@@ -1,0 +1,178 @@
+"""A sweep's named choices, flags that win, further sets that checkpoints are scored on, and the costs of networks."""
+
+import contextlib
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from align import EyelineError, UsageError
+from train.cli import main
+from train.console import quiet
+from train.recipes import grid_path, recipe_names
+from train.sweep import Asked, CostSpec, ExtraSet, Plan, as_table, parse_pairs, read_plan
+from train.sweep.costs import with_costs
+from train.sweep.score import score_elsewhere
+
+from .conftest import CLASSES, write_set
+from .test_sweep import BASE, rows_of, write
+
+QUICK = {"rounds": 1, "round_s": 0.01, "batch": 2}
+
+
+def extra_set(folder, counts=None, labels=tuple(CLASSES)):
+    write_set(folder, counts or {"test": {"face": 3, "not_face": 2}}, labels)
+    return folder
+
+
+def test_a_grid_may_name_its_values(faces_set, tmp_path):
+    grid = {"model.head": {"plain": {}, "deep": {"hidden": [8]}}, "trainer.max_epochs": [1, 2]}
+    runs = read_plan(write(tmp_path, base=BASE, grid=grid), faces_set).runs
+    assert [run.values for run in runs[1:3]] == [
+        {"model.head": "plain", "trainer.max_epochs": 2},
+        {"model.head": "deep", "trainer.max_epochs": 1},
+    ]
+    assert runs[2].config["model"]["head"] == {"hidden": [8]}
+    assert runs[0].config["model"]["head"] == {}
+    assert runs[2].name.startswith("head-deep_max-epochs-1_seed-0-")
+
+
+def test_flags_win_over_the_file(faces_set, tmp_path):
+    file = write(tmp_path, base=BASE, set={"trainer.max_epochs": 9}, grid={"data.batch_size": [1, 2]}, costs=True)
+    plain = read_plan(file, faces_set)
+    over = Asked(
+        values={"trainer.max_epochs": 3},
+        grid={"data.batch_size": [7], "model.optimizer.lr": [0.1, 0.2]},
+        costs=False,
+    )
+    plan = read_plan(file, faces_set, over)
+    assert (plain.costs, plan.costs) == (CostSpec(), None)
+    assert [run.config["trainer"]["max_epochs"] for run in plan.runs] == [3, 3]
+    assert [tuple(run.values.values()) for run in plan.runs] == [(7, 0.1), (7, 0.2)]
+
+
+def test_words_of_the_command_line_are_pairs_of_key_and_yaml():
+    given = parse_pairs(["a.b=[1, x]", "c={d: 1.5, e: x=y}", "f=null"], "--set")
+    assert given == {"a.b": [1, "x"], "c": {"d": 1.5, "e": "x=y"}, "f": None}
+    for words in (["a"], ["=1"], ["a=1", "a=2"], ["a=[1"]):
+        with pytest.raises(UsageError, match="--set"):
+            parse_pairs(words, "--set")
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"also": ["x"]}, "also: expected names with values"),
+        ({"also": {"test": "x"}}, "also must be names, other than train, val, test"),
+        ({"also": {"a/b": "x"}}, "also must be names"),
+        ({"also": {"trick": 3}}, "(got 'trick': 3)"),
+        ({"grid": {"a": {}}}, "grid.a must be a list of values (got {}), or names with values"),
+        ({"costs": "yes please"}, "costs must be true, false, or some of devices, batch, rounds, round_s"),
+        ({"costs": {"rounds": 0}}, "costs.rounds must be an integer above 0 (got 0)"),
+        ({"costs": {"rounds": 1.5}}, "costs.rounds must be an integer above 0 (got 1.5)"),
+        ({"costs": {"round_s": True}}, "costs.round_s must be a number above 0 (got True)"),
+        ({"costs": {"devices": ["tpu"]}}, "costs.devices must be of cpu, cuda (got ['tpu'])"),
+    ],
+)
+def test_what_is_asked_for_wrongly_is_one_sentence(asked, said, faces_set, tmp_path):
+    with pytest.raises(UsageError) as error:
+        read_plan(write(tmp_path, base=BASE, **asked), faces_set)
+    assert said in str(error.value)
+
+
+def test_the_set_that_is_scored_on_too_does_not_decide_a_runs_name_and_must_be_there(faces_set, tmp_path, capsys):
+    file = write(tmp_path, base=BASE)
+    over = Asked(also={"trick": str(extra_set(tmp_path / "trick"))})
+    assert [run.name for run in read_plan(file, faces_set, over).runs] == [
+        r.name for r in read_plan(file, faces_set).runs
+    ]
+    args = ["sweep", str(file), "--root", str(faces_set), "--out", str(tmp_path / "out")]
+    assert main([*args, "--also", f"trick={tmp_path}/nowhere"]) == 1
+    assert "nowhere: expected a curated set (no manifest.parquet)" in capsys.readouterr().err
+
+
+def test_the_table_holds_costs_and_further_sets_and_keeps_a_failed_runs_costs():
+    plan = Plan(("a.lr",), (0,), "last", None, (), {"trick": ExtraSet(None, "")}, CostSpec())
+    cpu = {"parameters": 7, "statistics": 2, "inference_images_per_s": 30.0, "latency_ms": 4.0}
+    done = {"values": {"a.lr": 0.1}, "seed": 0, "epochs": 2, "seconds_per_epoch": 1.5, "training_seconds": 3.5}
+    done |= {"parameters": 7, "test": {"f1_macro": 0.5}, "also": {"trick": {"f1_macro": 0.25}}}
+    failed = {"values": {"a.lr": 9}, "seed": 0, "error": "no weights"}
+    results = with_costs([done, failed], [{"cpu": cpu, "cuda": {"error": "out of memory"}}, {"cpu": cpu}])
+    header, rows = as_table(plan, results)
+    assert header == [
+        *("lr", "seed", "epochs", "s/epoch", "parameters", "train s", "statistics"),
+        *("cpu img/s", "cpu ms", "cuda img/s", "cuda ms", "test F1", "trick F1", "error"),
+    ]
+    assert rows[0] == [0.1, 0, 2, 1.5, 7, 3.5, 2, 30.0, 4.0, None, None, 0.5, 0.25, "out of memory"]
+    assert rows[1] == [9, 0, None, None, 7, None, 2, 30.0, 4.0, None, None, None, None, "no weights"]
+
+
+@pytest.fixture(scope="module")
+def swept(faces_set, tmp_path_factory):
+    """A run that is done and one that cannot be, a further set, costs: arguments, folder and JSON."""
+    folder = tmp_path_factory.mktemp("extras")
+    trick = extra_set(folder / "trick")
+    rates = {"fair": 0.003, "wrong": -1.0}
+    file = write(folder, base=BASE, set={"trainer.max_epochs": 2}, grid={"model.optimizer.lr": rates}, costs=QUICK)
+    args = ["sweep", str(file), "--root", str(faces_set), "--out", str(folder / "out"), "--json"]
+    return args, folder, run_sweep([*args, "--also", f"trick={trick}"])
+
+
+def run_sweep(args):
+    with contextlib.redirect_stdout(io.StringIO()) as said, quiet():
+        code = main(args)
+    return code, json.loads(said.getvalue())["runs"]
+
+
+def test_a_run_is_scored_on_the_further_set_and_a_failed_one_has_costs_and_a_reason(swept):
+    _, folder, (code, (done, failed)) = swept
+    assert code == 3
+    assert done["also"]["trick"]["rows"] == 5
+    assert done["training_seconds"] >= done["epochs"] * 0.9 * done["seconds_per_epoch"] > 0
+    assert "lr must be above 0" in failed["error"]
+    assert failed["also"] == {}
+    first, second = rows_of(folder / "out" / "sweep.csv")
+    assert (first["lr"], second["lr"]) == ("fair", "wrong")
+    assert float(first["trick accuracy"]) == done["also"]["trick"]["accuracy_micro"]
+    for row in (first, second):
+        assert int(row["parameters"]) == done["parameters"]
+        assert int(row["statistics"]) > 0
+        assert float(row["cpu img/s"]) > 0
+    assert len(list((folder / "out" / "costs").iterdir())) == 1  # the two networks are one
+    assert "| trick accuracy |" in (folder / "out" / "sweep.md").read_text()
+
+
+def test_another_further_set_costs_no_training_a_changed_one_is_scored_anew_and_a_wrong_one_named(swept, tmp_path):
+    args, folder, (_, (before, _)) = swept
+    run = folder / "out" / "runs" / before["run"]
+    written = {name: (run / name).stat().st_mtime_ns for name in ("result.json", "checkpoints/last.ckpt")}
+    costs = {path: path.stat().st_mtime_ns for path in (folder / "out" / "costs").iterdir()}
+    trick = shutil.copytree(folder / "trick", tmp_path / "trick")
+    write_set(trick, {"test": {"face": 2, "not_face": 2}})
+    other = extra_set(tmp_path / "other", {"test": {"face": 2, "tree": 2}}, ("face", "tree"))
+    asked = [*args, "--grid", "model.optimizer.lr={fair: 0.003}"]
+    code, (done,) = run_sweep([*asked, "--also", f"trick={trick}", f"more={folder / 'trick'}", f"other={other}"])
+    assert code == 3
+    assert "expected the classes of" in done["error"]
+    assert done["also"]["trick"]["rows"] == 4
+    assert done["also"]["more"] == before["also"]["trick"]
+    assert "other" not in done["also"]
+    assert done["test"] == before["test"]
+    assert {name: (run / name).stat().st_mtime_ns for name in written} == written
+    assert {path: path.stat().st_mtime_ns for path in costs} == costs
+
+
+def test_a_further_set_without_a_test_part_is_refused(swept, tmp_path):
+    done = swept[2][1][0]
+    untested = extra_set(tmp_path / "untested", {"train": {"face": 2, "not_face": 2}})
+    with quiet(), pytest.raises(EyelineError, match=r"expected test rows \(found none that were kept\)"):
+        score_elsewhere(Path(done["checkpoint"]), {"data": {"batch_size": 4}}, untested)
+
+
+def test_every_shipped_grid_reads(faces_set):
+    for name in ("drivers", "fer2013_study"):
+        plan = read_plan(grid_path(name), faces_set)
+        assert name in recipe_names()
+        assert len({run.name for run in plan.runs}) == len(plan.runs) > 1
