@@ -121,7 +121,14 @@ NAMES = {
     "affect": [
         f"{number}_{of}" for number in ("ccc", "rmse", "pearson", "sagr") for of in ("valence", "arousal", "mean")
     ],
-    "units": ["f1_units_mean", "f1_units_micro", "auc_units_mean", "average_precision_units_mean"],
+    "units": [
+        "precision_units_mean",
+        "recall_units_mean",
+        "f1_units_mean",
+        "f1_units_micro",
+        "auc_units_mean",
+        "average_precision_units_mean",
+    ],
 }
 
 

@@ -70,6 +70,8 @@ def test_the_summary_has_means_over_units_and_all_labels_together():
     assert numbers["f1_units_micro"] == pytest.approx(sk.f1_score(targets[kept], outputs[kept] >= 0))
     assert numbers["f1_units_mean"] == pytest.approx(sum(score.f1 for score in scores) / 3)
     assert numbers["auc_units_mean"] == pytest.approx(sum(score.auc for score in scores) / 3)
+    assert numbers["precision_units_mean"] == pytest.approx(sum(score.precision for score in scores) / 3)
+    assert numbers["recall_units_mean"] == pytest.approx(sum(score.recall for score in scores) / 3)
     assert numbers["average_precision_units_mean"] == pytest.approx(
         sum(score.average_precision for score in scores) / 3
     )
@@ -90,8 +92,17 @@ def test_a_unit_that_no_row_shows_takes_no_part_in_the_means():
     assert (seen.f1, seen.auc) == (1, 1)
     numbers = summary(outcome, tasks)
     assert (numbers["f1_units_mean"], numbers["auc_units_mean"]) == (1, 1)
+    assert (numbers["precision_units_mean"], numbers["recall_units_mean"]) == (1, 1)
     assert numbers["f1_units_micro"] == pytest.approx(2 * 2 / (2 * 2 + 1))  # a false alarm is an error all the same
     assert tune_thresholds(outcome, tasks)["au_1"] == 0.5
+
+
+def test_a_unit_that_is_shown_and_never_predicted_has_a_precision_of_0_in_the_mean():
+    tasks = Tasks(units=["au_1", "au_12"])
+    outcome = outcome_of([[-2, 1], [-2, -1]], [[1, 1], [0, 0]])
+    assert per_unit(outcome, tasks)[0].precision is None
+    numbers = summary(outcome, tasks)
+    assert (numbers["precision_units_mean"], numbers["recall_units_mean"]) == (0.5, 0.5)
 
 
 def test_a_unit_that_every_row_shows_has_no_auc():

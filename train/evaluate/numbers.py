@@ -12,12 +12,12 @@ from align import replacing, write_atomic
 
 from ..figures import confusion_figure
 from ..metrics import Outcome, confusion, per_class, per_unit, summary
-from ..tasks import Tasks
+from ..tasks import AFFECT, Tasks
 
 _SHOWN = (
     *("accuracy_micro", "accuracy_macro", "f1_macro", "ece"),
-    *("ccc_valence", "ccc_arousal", "rmse_valence", "rmse_arousal"),
-    *("f1_units_mean", "auc_units_mean"),
+    *(f"{number}_{of}" for number in ("ccc", "rmse", "pearson", "sagr") for of in AFFECT),
+    *("precision_units_mean", "recall_units_mean", "f1_units_mean", "auc_units_mean"),
 )
 """The numbers below the tables, in this order, of the tasks that the model has."""
 

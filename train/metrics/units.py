@@ -77,10 +77,16 @@ def tune_thresholds(outcome: Outcome, tasks: Tasks) -> dict[str, float]:
 
 
 def unit_summary(outcome: Outcome, tasks: Tasks) -> dict[str, float | None]:
-    """Compute the means over the units, and F1 over all their labels together, at a threshold of 0.5."""
+    """Compute the means over the units, and F1 over all their labels together, at a threshold of 0.5.
+
+    The precision of a unit that the split shows and the model never predicts counts as 0, as that of a class does.
+    """
     columns, scores = list(unit_columns(outcome, tasks)), per_unit(outcome, tasks)
     hits, predicted, present = np.sum([_tally(c, DEFAULT_THRESHOLD) for c in columns], axis=0)
+    shown = [score for score in scores if score.recall is not None]
     return {
+        "precision_units_mean": none_or_mean([score.precision or 0.0 for score in shown]),
+        "recall_units_mean": none_or_mean([score.recall for score in shown]),
         "f1_units_mean": none_or_mean([score.f1 for score in scores]),
         "f1_units_micro": 2 * hits / (predicted + present) if present else None,
         "auc_units_mean": none_or_mean([score.auc for score in scores]),
