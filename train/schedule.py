@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -97,6 +97,9 @@ class OptimizerSpec:
         base_batch: Where given, `lr` is meant for a batch of this size and grows in proportion to the global batch:
             batch * ranks * accumulated batches (Goyal et al. 2017). Null takes `lr` as it is.
         ema_decay: Where given, an exponential moving average of the weights is what is validated, tested and kept.
+        decay_by_ranks: Whether `weight_decay` is multiplied by the number of ranks, as a system on AffectNet had it:
+            with a rate that grows with the batch, and decay with the rate, the ranks then count twice. Only to
+            reproduce it.
     """
 
     name: OptimizerName = "adamw"
@@ -108,6 +111,7 @@ class OptimizerSpec:
     sam_rho: float | None = None
     base_batch: int | None = None
     ema_decay: float | None = None
+    decay_by_ranks: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.schedule, Mapping):
@@ -135,6 +139,11 @@ def base_lr(spec: OptimizerSpec, batch: int, world: int, accumulate: int) -> flo
         accumulate: Batches whose gradients make one step.
     """
     return spec.lr if spec.base_batch is None else spec.lr * (batch * world * accumulate) / spec.base_batch
+
+
+def for_ranks(spec: OptimizerSpec, world: int) -> OptimizerSpec:
+    """Give the spec as `world` ranks use it: its decay multiplied by them where `decay_by_ranks` says so."""
+    return replace(spec, weight_decay=spec.weight_decay * world) if spec.decay_by_ranks else spec
 
 
 def _cosine(done: float, top: float, floor: float) -> float:
