@@ -188,6 +188,9 @@ class Split:
         fold: Which part is the test, from 0; `eyeline-curate split OUT --fold 1` takes another.
         published: `keep`: rows for which the source says train, val or test go there, whatever they share with others;
             `ignore`: the set is split anew.
+        leaks: `drop`: a near-duplicate of a published validation or test row that is not published there itself is
+            dropped; `keep` leaves it in training, only to reproduce what was published on such a set: it fails the
+            check of `status`, as it should.
     """
 
     by: Literal["subject", "source"] = "subject"
@@ -197,6 +200,7 @@ class Split:
     folds: Annotated[int, msgspec.Meta(ge=2)] | None = None
     fold: NonNegative = 0
     published: Literal["keep", "ignore"] = "keep"
+    leaks: Literal["drop", "keep"] = "drop"
 
     def __post_init__(self) -> None:
         if self.fold >= (self.folds or 1):

@@ -18,8 +18,9 @@ Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
 def assign_splits(rows: pd.DataFrame, dataset: Dataset, out: Path) -> tuple[pd.DataFrame, Record]:
     """Write `split` of every kept row; no person, source or group of near-duplicates stands on two sides.
 
-    Published parts are kept, whatever crosses them: that is noted, and a near-duplicate of a published validation or
-    test row that stands in the published training part is dropped with the reason `leak`.
+    Published parts are kept, whatever crosses them: that is noted. A near-duplicate of a published validation or test
+    row that was published for training, or in no part, is dropped with the reason `leak`: it must not be trained on,
+    and it does not belong to what was published.
 
     Args:
         rows: The manifest after `name_people`.
@@ -36,7 +37,7 @@ def assign_splits(rows: pd.DataFrame, dataset: Dataset, out: Path) -> tuple[pd.D
     spec, radius = dataset.split, dataset.dedup.set_radius_bits
     near = leaks.near_pairs(rows, _known(out, dataset) or radius, dataset.dedup.bits, mirrored=dataset.dedup.mirrored)
     published = _published(rows, spec)
-    dropped = _drop_leaks(rows, published, near)
+    dropped, near = _drop_leaks(rows, published, near) if spec.leaks == "drop" else (0, near)
     kept = rows["drop_reason"].isna().to_numpy()
     groups = split_groups(rows, dataset, near)[kept]
     strata = strata_of(rows[kept])
@@ -127,14 +128,20 @@ def _published(rows: pd.DataFrame, spec: Split) -> NDArray[np.object_]:
     return np.asarray(part.where(part.notna(), None), object)
 
 
-def _drop_leaks(rows: pd.DataFrame, published: NDArray[np.object_], near: Pairs) -> int:
-    """Drop published training rows that are near a published validation or test row; give their number."""
+def _drop_leaks(rows: pd.DataFrame, published: NDArray[np.object_], near: Pairs) -> tuple[int, Pairs]:
+    """Drop rows that are near a published validation or test row and are not published there themselves.
+
+    Returns:
+        Their number, and the near pairs of the others: what was dropped ties nothing together.
+    """
     held_out = np.isin(published.astype(str), ["val", "test"])
-    training = published.astype(str) == "train"
     i, j = near
-    lost = np.unique(np.concatenate([i[training[i] & held_out[j]], j[training[j] & held_out[i]]]))
-    rows.loc[rows.index[lost], "drop_reason"] = str(DropReason.LEAK)
-    return len(lost)
+    lost = np.zeros(len(rows), np.bool_)
+    lost[i[~held_out[i] & held_out[j]]] = True
+    lost[j[~held_out[j] & held_out[i]]] = True
+    rows.loc[lost, "drop_reason"] = str(DropReason.LEAK)
+    among_others = ~(lost[i] | lost[j])
+    return int(lost.sum()), (i[among_others], j[among_others])
 
 
 def _around_fold(fold: NDArray[np.int64], groups: NDArray[np.int64], strata: Any, spec: Split) -> NDArray[np.object_]:
@@ -161,7 +168,9 @@ def _notes_on_published(rows: pd.DataFrame, spec: Split, dropped: int) -> list[s
     """Say what crosses the published parts, which are kept as they are."""
     notes = []
     if dropped:
-        notes.append(f"{dropped} published training faces were dropped: their near-duplicates are in val or test")
+        notes.append(
+            f"{dropped} faces were dropped from training: their near-duplicates are in the published val or test"
+        )
     for kind in ("source", "subject") if spec.by == "subject" else ("source",):
         crossing = leaks.crossing(rows, kind).leaks
         if crossing:

@@ -13,6 +13,7 @@ from curate.cli import main
 from curate.registry import load_dataset, registry_tables
 from curate.sources import Item, list_units
 from curate.units import require_known_labels
+from tests.curate.small import tables_of_recipes
 from tests.curate.source_kinds import picture
 from tests.videos import shorten
 
@@ -43,6 +44,20 @@ def _fer2013(root: Path) -> None:
     rng = np.random.default_rng(0)
     lines = [f"{n},{' '.join(map(str, rng.integers(0, 256, 2304)))},{usage[n]}" for n in range(7)]
     _write(root, "fer2013.csv", "emotion,pixels,Usage\n" + "\n".join(lines) + "\n")
+
+
+def test_fer2013_study(tmp_path: Path) -> None:
+    _fer2013(tmp_path)
+    assert items_of("fer2013-study", tmp_path) == items_of("fer2013", tmp_path)
+    study, plain = load_dataset("fer2013-study"), load_dataset("fer2013")
+    assert (study.balance.oversample, plain.balance.oversample) == ("equal", False)
+    assert (study.labels, study.align, study.licence) == (plain.labels, plain.align, plain.licence)
+
+
+def test_fer2013_study_leaky(tmp_path: Path) -> None:
+    _fer2013(tmp_path)
+    assert items_of("fer2013-study-leaky", tmp_path) == items_of("fer2013", tmp_path)
+    assert load_dataset("fer2013-study-leaky").balance == load_dataset("fer2013-study").balance
 
 
 def test_fer2013(tmp_path: Path) -> None:
@@ -333,9 +348,9 @@ def test_expw(tmp_path: Path) -> None:
 
 def test_every_entry_is_tested_here_and_shares_one_vocabulary() -> None:
     tested = {name.removeprefix("test_").replace("_", "-") for name in globals() if name.startswith("test_")}
-    names = set(registry_tables())
-    assert names - OURS - {"aff-wild2-va", "aff-wild2-au"} <= tested
-    for name in names - OURS - {"lfw-sun"}:
+    names = set(registry_tables()) - tables_of_recipes()
+    assert names - {"aff-wild2-va", "aff-wild2-au"} <= tested
+    for name in names - {"lfw-sun"}:
         assert set(load_dataset(name).labels) <= {*EMOTIONS, "contempt"}, name
 
 

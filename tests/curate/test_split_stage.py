@@ -175,13 +175,24 @@ def test_a_training_row_near_a_published_test_row_is_dropped_whatever_its_label(
         {"near": 0},
     )
     rows, said = stages.assign_splits(rows, _dataset(), OUT)
-    assert rows["drop_reason"].fillna("").tolist() == ["", "leak", "leak", "", "", ""]
-    assert rows["split"].isna().tolist() == [False, True, True, False, False, False]
-    assert rows["split"].iloc[5] in ("val", "test")  # it joins those that it is a copy of
-    assert count_rows(rows) == {"kept": 4, "leak": 2}
-    assert any("2 published training faces were dropped" in note for note in said["notes"])
+    # the last one was published in no part: in val or test it would make those others than what was published
+    assert rows["drop_reason"].fillna("").tolist() == ["", "leak", "leak", "", "", "leak"]
+    assert rows["split"].isna().tolist() == [False, True, True, False, False, True]
+    assert count_rows(rows) == {"kept": 3, "leak": 3}
+    assert any("3 faces were dropped from training" in note for note in said["notes"])
     again, _ = stages.assign_splits(rows, _dataset(split=Split(published="ignore")), OUT)
     assert count_rows(again) == {"kept": 6}
+
+
+def test_a_row_that_was_published_nowhere_never_joins_the_published_test_through_one_that_was_dropped() -> None:
+    """The last row is near the second alone, which is dropped: nothing ties it to the first any more."""
+    rows = _rows({"published_split": "test", "label": "x"}, {"label": "y"}, {"label": "z"})
+    near = (np.array([0, 1]), np.array([1, 2]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(leaks, "near_pairs", lambda *_args, **_options: near)
+        rows, _ = stages.assign_splits(rows, _dataset(split=Split(val=0.0, test=0.0)), OUT)
+    assert rows["split"].tolist() == ["test", None, "train"]
+    assert rows["drop_reason"].fillna("").tolist() == ["", "leak", ""]
 
 
 @pytest.mark.parametrize("order", [("train", "test"), ("test", "train"), ("val", "train"), ("train", "val")])
