@@ -28,7 +28,9 @@ OWN_COMMANDS: dict[str, str] = {
     "export": "write a checkpoint as ONNX, TorchScript or torch.export",
     "look": "draw a model's filters, activation maps and Grad-CAM",
     "sweep": "train every combination of a grid, into one table and plot",
+    "recipes": "list the systems that ship as recipes, or run one from data to numbers",
     "evaluate": "one page and one file of numbers about a checkpoint on a set",
+    "cascade": "face or not by one checkpoint, then the emotion by another: evaluate both together, or predict",
 }
 """The other commands and what each does; the module of each is `train.commands.<name>`."""
 

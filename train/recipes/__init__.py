@@ -39,6 +39,20 @@ def with_recipe_paths(arguments: Sequence[str]) -> list[str]:
     return out
 
 
+def grid_path(given: str) -> Path:
+    """Give the file of a sweep: an existing one, else the grid of that name that ships with the package.
+
+    Raises:
+        UsageError: Neither a file nor a grid has the name.
+    """
+    grids = {entry.name.removesuffix(".yaml"): entry for entry in (files(__package__) / "grids").iterdir()}
+    if Path(given).is_file():
+        return Path(given)
+    if given in grids:
+        return Path(str(grids[given]))
+    raise UsageError(f"{given}: expected the YAML of a sweep or one of {', '.join(sorted(grids))} (no such file)")
+
+
 def _config_path(given: str) -> str:
     if Path(given).is_file():
         return given

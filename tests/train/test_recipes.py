@@ -1,0 +1,194 @@
+"""The systems that ship: their commands, the made sets, and the runner that goes on where it was stopped."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from align import EyelineError, UsageError, find_faces, locked
+from curate.registry import load_dataset, registry_tables
+from train.cli import main
+from train.recipes import recipe_names
+from train.recipes.runner import RECORD, carry_out
+from train.recipes.sample import make_sample, portraits
+from train.recipes.systems import Place, Step, System, load_system, system_names
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ROOT / "docs" / "how-to"
+LIST, ONE = "eyeline-align models list --json", "eyeline-align models list"
+
+
+def system_of(*commands: str) -> System:
+    return System("made", "Made here", "nothing", (), tuple(map(Step, commands)))
+
+
+def run(system: System, out: Path, *, is_sample: bool = False) -> tuple[list[str], list[str]]:
+    """The commands that were run, and all that are done."""
+    told: list[str] = []
+    place = Place(out / "sample" if is_sample else Path(), out, is_sample=is_sample)
+    with (out.parent / "printed").open("w") as printed:
+        done = [step.command for step in carry_out(system, place, told.append, printed)]
+    return told, done
+
+
+def test_a_command_that_is_done_is_not_run_again_and_those_after_a_new_one_are(tmp_path):
+    first, second = LIST, ONE
+    assert run(system_of(first), tmp_path / "out") == ([first], [first])
+    assert run(system_of(first, second), tmp_path / "out") == ([second], [first, second])
+    assert run(system_of(first, second), tmp_path / "out") == ([], [first, second])
+    other = [f"{ONE} --folder .", second]
+    assert run(system_of(*other), tmp_path / "out")[0] == other
+    assert set(json.loads((tmp_path / "out" / RECORD).read_text())) >= {first, second}
+
+
+def test_a_command_that_fails_ends_it_and_is_run_again(tmp_path):
+    fails = "eyeline-align run nowhere --out crops"
+    for _ in range(2):
+        with pytest.raises(EyelineError, match=r"expected exit code 0 of eyeline-align run nowhere.* \(found 2\)"):
+            run(system_of(LIST, fails, ONE), tmp_path / "out")
+        assert list(json.loads((tmp_path / "out" / RECORD).read_text())) == [LIST]
+
+
+def test_two_runs_into_one_folder_are_refused(tmp_path):
+    (tmp_path / "out").mkdir()
+    with locked(tmp_path / "out"), pytest.raises(EyelineError, match="expected no other recipe at work here"):
+        run(system_of(LIST), tmp_path / "out")
+
+
+def test_folders_with_blanks_reach_the_commands_whole(tmp_path):
+    place = Place(tmp_path / "my data", tmp_path / "my runs", 3)
+    command = Step("eyeline-curate run x --root {root} --out {out}/set --workers {workers}").command(place)
+    assert shlex.split(command)[4:] == [str(tmp_path / "my data"), "--out", f"{tmp_path}/my runs/set", "--workers", "3"]
+
+
+def test_what_the_made_set_asks_for_is_added_on_it_alone(tmp_path):
+    step = Step("eyeline-train fit", sample="--trainer.max_epochs 1")
+    assert step.command(Place(tmp_path, tmp_path)) == "eyeline-train fit"
+    assert step.command(Place(tmp_path, tmp_path, is_sample=True)) == "eyeline-train fit --trainer.max_epochs 1"
+
+
+@pytest.mark.parametrize("name", [name for name in system_names() if load_system(name).sample])
+def test_without_its_data_a_recipe_says_where_they_must_lie_and_offers_the_made_set(name, tmp_path, capsys):
+    assert main(["recipes", name, "--root", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    (error,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    homepages = {load_dataset(table).homepage for table in load_system(name).data}
+    assert any(f"ask for it at {homepage}" in error for homepage in homepages)
+    assert error.endswith("on a small made set: --sample")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", system_names())
+def test_every_step_names_recipes_and_tables_that_exist(name, capsys):
+    system = load_system(name)
+    assert set(system.data) <= set(registry_tables())
+    for step in system.steps:
+        words = shlex.split(step.command(Place(Path("data"), Path("out"), is_sample=True)))
+        assert words[0] in {"eyeline-align", "eyeline-curate", "eyeline-train"}
+        if words[:2] == ["eyeline-curate", "run"]:
+            assert words[2] in system.data
+        if "--config" in words:
+            assert words[words.index("--config") + 1] in recipe_names()
+    assert main(["recipes", name, "--dry_run"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert len(shown) == len(system.steps)
+
+
+def test_the_list_says_what_each_reproduces_and_which_data_it_needs(capsys):
+    assert main(["recipes", "--json"]) == 0
+    listed = {row["recipe"]: row for row in json.loads(capsys.readouterr().out)}
+    assert sorted(listed) == system_names()
+    assert "57.15" in listed["fer2013"]["source"]
+    assert "fer2013-study" in listed["fer2013"]["data"]
+    assert main(["recipes"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"{name}: {row['title']}" in text for name, row in listed.items())
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["none"], "expected one of the recipes"),
+        (["face_or_not", "--sample"], "leave --sample out"),
+        (["fer2013", "--workers", "0"], "--workers must be an integer >= 1"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_in_one_sentence(given, said, capsys):
+    assert main(["recipes", *given]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", sorted({load_system(name).sample for name in system_names()} - {None}))
+def test_a_made_set_is_the_same_at_each_making_and_left_as_it_is(name, tmp_path):
+    (tmp_path / ".one").mkdir()
+    (tmp_path / ".one" / "left over").touch()  # of a making that was killed
+    make_sample(name, tmp_path / "one")
+    make_sample(name, tmp_path / "two")
+    one, two = (sorted(p for p in (tmp_path / n).rglob("*") if p.is_file()) for n in ("one", "two"))
+    assert [p.relative_to(tmp_path / "one") for p in one] == [p.relative_to(tmp_path / "two") for p in two]
+    assert all(a.read_bytes() == b.read_bytes() for a, b in zip(one, two, strict=True))
+    one[0].write_bytes(b"mine")
+    make_sample(name, tmp_path / "one")
+    assert one[0].read_bytes() == b"mine"
+
+
+def test_a_killed_training_goes_on_from_its_last_epoch(tmp_path):
+    make_sample("fer2013", tmp_path / "out" / "sample")
+    place = Place(tmp_path / "out" / "sample", tmp_path / "out")
+    fit = (
+        "eyeline-train fit --config fer2013_study --data.root {out}/set --trainer.default_root_dir {out}/model"
+        " --trainer.max_epochs 8 --trainer.limit_train_batches 1 --trainer.limit_val_batches 1 --data.batch_size 16"
+    )
+    system = system_of("eyeline-curate run fer2013-study --root {root} --out {out}/set", fit)
+    code = (
+        "import sys; from pathlib import Path; from train.recipes.runner import carry_out;"
+        "from train.recipes.systems import *;"
+        f"system = System('made', '', '', (), tuple(map(Step, {[s.run for s in system.steps]!r})));"
+        f"place = Place(Path({str(place.root)!r}), Path({str(place.out)!r}));"
+        "list(carry_out(system, place, print, sys.stderr))"
+    )
+    running = subprocess.Popen([sys.executable, "-c", code], start_new_session=True, stdout=subprocess.DEVNULL)
+    last = tmp_path / "out" / "model" / "checkpoints" / "last.ckpt"
+    while not last.is_file():
+        assert running.poll() is None
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait(timeout=30)
+    told, done = run(system, tmp_path / "out", is_sample=True)
+    assert (len(told), len(done)) == (1, 2)
+    assert "fit-from-step-" in (tmp_path / "printed").read_text()
+
+
+def test_people_are_found_by_the_detector_and_each_is_someone_else():
+    drawn = [portraits.Person(seed).draw({}) for seed in range(6)]
+    for picture in drawn:
+        (face,) = find_faces(picture)
+        assert np.allclose([face.eyes.left, face.eyes.right], portraits.EYES, atol=8)
+    assert np.array_equal(drawn[0], portraits.Person(0).draw({}))
+    assert min(np.abs(a.astype(int) - b).mean() for i, a in enumerate(drawn) for b in drawn[:i]) > 5
+
+
+@pytest.mark.parametrize(("unit", "way"), [(1, -1), (2, -1), (4, 1), (6, -1), (9, -1), (12, -1), (15, 1), (26, 1)])
+def test_an_action_unit_moves_what_it_is_named_for(unit, way):
+    x, y, *_ = portraits.UNITS[unit][-1]
+    distance = portraits.EYES[1, 0] - portraits.EYES[0, 0]
+    at = portraits.EYES.mean(0) + distance * np.array([x, y])
+    dots = np.zeros((portraits.HEIGHT, portraits.WIDTH), np.float32)
+    cv2.circle(dots, tuple(map(round, at)), 3, 255, -1)
+    moved = cv2.remap(dots, *portraits._sources(list(portraits.UNITS[unit])), cv2.INTER_LINEAR)
+    assert way * (np.average(np.arange(portraits.HEIGHT), weights=moved.sum(1)) - at[1]) > 0.04 * distance
+
+
+def test_a_photograph_that_is_not_there_says_what_to_install(monkeypatch):
+    portraits._photo.cache_clear()
+    monkeypatch.setattr(portraits, "find_spec", lambda _: None)
+    with pytest.raises(UsageError, match=r"pip install 'eyeline\[demo\]'"):
+        portraits.Person(0).draw({})
+    portraits._photo.cache_clear()
