@@ -104,6 +104,6 @@ def test_an_example_reads_what_it_says(name: str, tmp_path: Path, clips: Path) -
 
 
 def test_every_shipped_entry_stands_in_the_page() -> None:
-    names = set(registry_tables()) - tables_of_recipes()
     table = PAGE.read_text().partition("## The shipped entries")[2]
-    assert names == set(re.findall(r"`([\w-]+)`", "\n".join(re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE))))
+    listed = set(re.findall(r"`([\w-]+)`", "\n".join(re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE))))
+    assert listed | tables_of_recipes() == set(registry_tables())  # recipes have pages of their own

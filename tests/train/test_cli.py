@@ -251,6 +251,7 @@ def test_early_stopping_on_a_number_that_is_not_there_fails_in_one_sentence(tmp_
 
 def test_max_steps_is_the_length_that_schedule_and_unfreezing_go_by(faces_set, tmp_path):
     late = ["--model.finetune.freeze", "all", "--model.finetune.unfreeze_epoch", "1", "--trainer.max_epochs", "9"]
+    late += ["--model.finetune.backbone_lr", "0.1"]
     schedule = ["--model.optimizer.schedule.per", "step", "--model.optimizer.schedule.min_lr_factor", "0.125"]
     args = ["fit", "--data.root", str(faces_set), *QUICK, *late, *schedule, "--trainer.default_root_dir", str(tmp_path)]
     for steps, backbone in [(2, 0.0), (4, 0.125 * 0.1)]:  # an epoch has three

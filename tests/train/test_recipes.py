@@ -125,7 +125,11 @@ def test_what_cannot_be_run_is_refused_in_one_sentence(given, said, capsys):
     assert said in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", sorted({load_system(name).sample for name in system_names()} - {None}))
+SLOWLY_DRAWN = {"action_units"}
+SAMPLES = sorted({load_system(name).sample for name in system_names()} - {None})
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOWLY_DRAWN)) for n in SAMPLES])
 def test_a_made_set_is_the_same_at_each_making_and_left_as_it_is(name, tmp_path):
     (tmp_path / ".one").mkdir()
     (tmp_path / ".one" / "left over").touch()  # of a making that was killed
@@ -142,10 +146,9 @@ def test_a_made_set_is_the_same_at_each_making_and_left_as_it_is(name, tmp_path)
 def test_a_killed_training_goes_on_from_its_last_epoch(tmp_path):
     make_sample("fer2013", tmp_path / "out" / "sample")
     place = Place(tmp_path / "out" / "sample", tmp_path / "out")
-    fit = (
-        "eyeline-train fit --config fer2013_study --data.root {out}/set --trainer.default_root_dir {out}/model"
-        " --trainer.max_epochs 8 --trainer.limit_train_batches 1 --trainer.limit_val_batches 1 --data.batch_size 16"
-    )
+    network = "--model.backbone.name test_resnet --model.backbone.weights none --model.backbone.size_px 48"
+    fit = "eyeline-train fit --data.root {out}/set --trainer.default_root_dir {out}/model --trainer.max_epochs 12 "
+    fit += f"--model.finetune.freeze none {network}"
     system = system_of("eyeline-curate run fer2013-study --root {root} --out {out}/set", fit)
     code = (
         "import sys; from pathlib import Path; from train.recipes.runner import carry_out;"
