@@ -138,6 +138,20 @@ def decode(path: Path) -> Callable[[], None]:
     return run
 
 
+def on_one_core(run: Callable[[], None]) -> Callable[[], None]:
+    """Keep what a run does, the threads that it starts too, on one core."""
+
+    def kept() -> None:
+        allowed = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {min(allowed)})
+        try:
+            run()
+        finally:
+            os.sched_setaffinity(0, allowed)
+
+    return kept
+
+
 def main(*options: str) -> None:
     """Print speeds, faces, how far the eyes are from those of a search in each frame, stages, and memory."""
     takes_all = _faces.wants_all(options, "ingest", __doc__)
@@ -195,11 +209,12 @@ def measure_scaling(folder: Path, clips: list[Path], short: tuple[Path, int]) ->
     (root / "script").mkdir(parents=True)
     count = make_clip(root / "clip.mp4", clips, times=4)
     (root / "datasets.toml").write_text(_REGISTRY.replace("CLIP", "clip.mp4"))
-    runs = {"two processes": Eyeline("every", root, workers=2), "one process": Eyeline("every", root)}
+    one = Eyeline("every", root)
+    runs = {"two processes": Eyeline("every", root, workers=2), "one process": one, "one core": on_one_core(one)}
     seconds = compare({**runs, "plain script": PlainScript(short[0], root / "script")}, ROUNDS)
     seconds["plain script"] = [spent * count / short[1] for spent in seconds["plain script"]]
     show(f"one video of {count} frames, every frame looked at (the script: {short[1]})", seconds, count, "frames")
-    print(f"  target: {TARGET:g} times the script, and two processes nearly twice one")
+    print(f"  target: {TARGET:g} times the script, and two cores nearly twice one")
 
 
 def show_distance(name: str, eyes: dict[int, NDArray[np.float64]], truth: dict[int, NDArray[np.float64]]) -> None:
