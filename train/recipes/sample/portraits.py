@@ -143,7 +143,8 @@ def _shape(who: np.random.Generator) -> list[Move]:
         (0.0, 1.7, 0.5, 0.0, 1.0),
         (0.0, -0.9, 0.7, 0.0, 1.0),
     ]
-    far = dict(zip(sorted({(abs(x), y) for x, y, *_ in places}), who.normal(0, 0.07, 16), strict=False))
+    parts = sorted({(abs(x), y) for x, y, *_ in places})
+    far = dict(zip(parts, who.normal(0, 0.07, 16)[: len(parts)], strict=True))
     return [(x, y, reach, dx * far[abs(x), y], dy * far[abs(x), y]) for x, y, reach, dx, dy in places]
 
 
