@@ -53,6 +53,14 @@ def test_flags_win_over_the_file(faces_set, tmp_path):
     assert [tuple(run.values.values()) for run in plan.runs] == [(7, 0.1), (7, 0.2)]
 
 
+def test_a_flag_that_is_given_twice_counts_twice(faces_set, tmp_path, capsys):
+    file = write(tmp_path, base=BASE, grid={"data.batch_size": [1, 2], "trainer.max_epochs": [1, 2]})
+    given = ["--grid", "data.batch_size=[3]", "--grid", "trainer.max_epochs=[4]"]
+    assert main(["sweep", str(file), "--root", str(faces_set), "--out", "out", *given, "--dry_run", "--json"]) == 0
+    (run,) = json.loads(capsys.readouterr().out)["runs"]
+    assert run["values"] == {"data.batch_size": 3, "trainer.max_epochs": 4}
+
+
 def test_words_of_the_command_line_are_pairs_of_key_and_yaml():
     given = parse_pairs(["a.b=[1, x]", "c={d: 1.5, e: x=y}", "f=null"], "--set")
     assert given == {"a.b": [1, "x"], "c": {"d": 1.5, "e": "x=y"}, "f": None}

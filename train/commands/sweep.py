@@ -22,9 +22,13 @@ def make_parser() -> ArgumentParser:
     )
     add("--out", type=Path, required=True, help="the folder of the runs, the table and the plot")
     add("--root", type=Path | None, default=None, help="the curated set, in place of data.root")
-    add("--set", nargs="+", type=str, default=[], help="KEY=VALUE over the file's own, which all runs share")
-    add("--grid", nargs="+", type=str, default=[], help="KEY=[VALUES] in place of the file's grid of that key")
-    add("--also", nargs="+", type=str, default=[], help="NAME=SET, whose test part each checkpoint is scored on too")
+    pairs = {
+        "--set": "KEY=VALUE over the file's own, which all runs share",
+        "--grid": "KEY=[VALUES] in place of the file's grid of that key",
+        "--also": "NAME=SET, whose test part each checkpoint is scored on too",
+    }
+    for flag, said in pairs.items():
+        add(flag, nargs="+", action="extend", type=str, default=[], help=said)  # given twice, both count
     add("--costs", type=str | None, default=None, help="true, or {round_s: 0.5, ...}: measure each network's speed")
     add("--jobs", type=int, default=1, help="runs at a time")
     add("--dry_run", action="store_true", help="list the runs, and which of them are done; train nothing")
