@@ -13,7 +13,7 @@ from curate import Check, Crops, read_curation
 from ..checkpoints import Checkpoint
 from ..console import notice
 from ..evaluate import Report, find_leaks, package_versions
-from ..evaluate.bootstrap import FEW, LEVEL, RESAMPLES, intervals, units_of
+from ..evaluate.bootstrap import intervals, units_of
 from ..evaluate.tallies import tallies
 from ..figures import confusion_figure
 from ..metrics import confusion, per_class
@@ -137,11 +137,7 @@ def _system(evaluated: Evaluated, system: _System) -> dict[str, Any]:
         "absent_classes": [score.name for score in scores if not score.rows],
         "confusion": confusion(outcome, tasks).tolist(),
         "intervals": {
-            "over": units.said,
-            "units": units.count,
-            "few": units.count < FEW,
-            "resamples": RESAMPLES,
-            "level": LEVEL,
+            **units.record(),
             "numbers": {name: list(ends) for name, ends in found.items() if (name, system.key) != ("gain", "alone")},
         },
     }

@@ -39,6 +39,16 @@ class Units:
         parts = [(self.subjects, "subject"), (sources, "source")]
         return " and ".join(f"{count:,} {name}{'' if count == 1 else 's'}" for count, name in parts if count)
 
+    def record(self) -> dict[str, Any]:
+        """Say for a report what the intervals are over, and how they were drawn."""
+        return {
+            "over": self.said,
+            "units": self.count,
+            "few": self.count < FEW,
+            "resamples": RESAMPLES,
+            "level": LEVEL,
+        }
+
 
 def units_of(rows: Rows) -> Units:
     """Put each row with its person, or with its source where its person is not known."""

@@ -13,7 +13,7 @@ from curate import Check, Crops
 
 from ..metrics import affect_scores, per_unit, tune_thresholds
 from ..tasks import AFFECT, Tasks
-from .bootstrap import FEW, LEVEL, RESAMPLES, intervals, units_of
+from .bootstrap import intervals, units_of
 from .breakdown import breakdown
 from .calibration import Temperature, calibration, temperature_of
 from .curves import read_curves
@@ -120,11 +120,7 @@ def _of_people(part: Part, tasks: Tasks, seed: int) -> dict[str, Any]:
     by = {name: breakdown(part.rows, lines, name) for name in ("source", "subject")}
     return {
         "intervals": {
-            "over": units.said,
-            "units": units.count,
-            "few": units.count < FEW,
-            "resamples": RESAMPLES,
-            "level": LEVEL,
+            **units.record(),
             "main": [tally.main for tally in lines],
             "numbers": {name: list(ends) for name, ends in found.items()},
         },
