@@ -14,12 +14,14 @@ class Batch(NamedTuple):
         targets: float32 [N, outputs], in the columns of `Tasks`; NaN where a face has no label of a task. A class is a
             row of probabilities: 1 for its own, or mixed ones. Padding has no label at all.
         rows: int64 [N], the place in the split.
+        copies: int64 [N], which of its fixed copies stands for the face; 0 is the face as it is.
         valid: bool [N], False for the padding that evens out ranks: it counts in no loss and no metric.
     """
 
     images: Tensor
     targets: Tensor
     rows: Tensor
+    copies: Tensor
     valid: Tensor
 
 

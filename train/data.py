@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from align import EyelineError, UsageError
 from curate import read_curation
 
-from .augment import Augment, AugmentSpec
+from .augment import Augment, AugmentSpec, Copies
 from .backbones import Preprocess
 from .batch import Batch, derived_seed
 from .console import notice
@@ -55,12 +55,13 @@ class PackedFaces(Dataset[Batch]):
         return self.__getitems__([index])
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
-        """Give the batch of `indices`; a negative one is padding."""
+        """Give the batch of `indices`; a negative one is padding, beyond the last row the fixed copies follow."""
         wanted = torch.as_tensor(indices)
         valid = wanted >= 0
-        rows = wanted.clamp(min=0)
+        entries = wanted.clamp(min=0)
+        copies, rows = entries // len(self), entries % len(self)
         targets = torch.where(valid[:, None], self.targets[rows], torch.nan)
-        return Batch(self.pack.gather(self.places[rows]), targets, rows, valid)
+        return Batch(self.pack.gather(self.places[rows]), targets, rows, copies, valid)
 
 
 def _as_is(batch: Any) -> Any:
@@ -112,7 +113,8 @@ class FaceData(pl.LightningDataModule):
         self.batch_size = batch_size
         self.seed = seed or 0
         self.tasks, self.units = tasks, units  # the command line gives them to the model
-        self.augment = Augment(augment)
+        self.augment = Augment(augment, self.seed)
+        self.copies: Copies | None = None
         self.mix = Mix(mix)
         self.tta: Views = tta
         self.predict_split: Split = predict_split
@@ -207,11 +209,14 @@ class FaceData(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Give the shuffled training split, each row `repeat` times or as its class is drawn."""
-        faces = self.splits["train"]
-        repeats = faces.rows.repeats
+        faces, shown_as = self.splits["train"], 1 + self.augment.spec.copies
+        repeats = np.tile(faces.rows.repeats, shown_as)
         sampler: Sampler[int] = RepeatSampler(repeats, self.seed, *self._ranks())
         if self.balance:
-            sampler = BalancedSampler(self.shown(), int(repeats.sum()), self.seed, *self._ranks())
+            sampler = BalancedSampler(np.tile(self.shown(), shown_as), int(repeats.sum()), self.seed, *self._ranks())
+        if self.augment.spec.copies:
+            generator = torch.Generator().manual_seed(derived_seed(self.seed))
+            self.copies = Copies(self.augment, len(faces), self._preprocess().size_px, generator)
         return DataLoader(faces, batch_size=self.batch_size, sampler=sampler, collate_fn=_as_is)
 
     def _once(self, split: str) -> DataLoader[Batch]:
@@ -246,5 +251,9 @@ class FaceData(pl.LightningDataModule):
         batch_number = trainer.fit_loop.total_batch_idx + 1  # unlike global_step it counts accumulated batches, too
         seed = derived_seed(self.seed, trainer.current_epoch, batch_number, trainer.global_rank)
         generator = torch.Generator().manual_seed(seed)
-        images, targets = self.mix(self.augment(batch.images, generator), batch.targets, generator)
+        if self.copies is None:
+            images = self.augment(batch.images, generator)
+        else:
+            images = self.copies(batch.images, batch.rows, batch.copies)
+        images, targets = self.mix(images, batch.targets, generator)
         return batch._replace(images=images, targets=targets)

@@ -157,10 +157,10 @@ def test_the_honest_split_has_the_same_faces_and_nobody_crosses(splits):
 
 
 @pytest.mark.slow
-def test_the_system_runs_from_data_to_its_figures(tmp_path, capsys):
+def test_the_system_runs_from_data_to_its_figures(tmp_path, capfd):
     with quiet():
         assert main(["recipes", "action_units", "--sample", "--out", str(tmp_path / "run"), "--json"]) == 0
-    result = json.loads(capsys.readouterr().out)
+    result = json.loads(capfd.readouterr().out)
     assert [step["failures"] for step in result["steps"]] == [False] * 3
     report = json.loads((tmp_path / "run" / "model" / "evaluate" / "report.json").read_text())
     assert {"precision_units_mean", "recall_units_mean"} <= set(report["splits"]["test"])

@@ -18,6 +18,7 @@ from curate.cli import main as eyeline_curate
 from tests.train.outcomes import outcome_of
 from train.augment import AugmentSpec
 from train.backbones import BackboneSpec, create_backbone
+from train.checkpoints import load_model
 from train.cli import main
 from train.console import quiet
 from train.evaluate.numbers import evaluation, table
@@ -111,7 +112,7 @@ def test_the_crop_is_of_the_face_that_the_list_gives(rows):
 
 def test_the_network_is_the_published_one(recipe):
     spec = recipe["model"]["backbone"]
-    assert spec == {"name": "densenet121", "weights": "none"}
+    assert spec == {"name": "densenet121", "weights": "none", "standardize": "weights"}
     net = create_backbone(BackboneSpec(**spec)).net
     outputs = len(EMOTIONS) + 2
     assert sum(p.numel() for p in net.parameters()) + (net.num_features + 1) * outputs == 6_964_106
@@ -199,11 +200,29 @@ def test_the_set_is_labelled_for_both_tasks(affectnet):
     )
 
 
+def test_the_faults_of_the_original_are_off_and_can_be_had_all_at_once(affectnet, recipe, tmp_path):
+    assert recipe["model"]["backbone"]["standardize"] == "weights"
+    assert recipe["data"]["augment"]["one_move"] is False
+    args = ["--data.root", str(affectnet / "set"), "--trainer.default_root_dir", str(tmp_path)]
+    small = ["--model.backbone.name", "test_resnet", "--model.backbone.size_px", "48", "--data.batch_size", "16"]
+    small += ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2", "--trainer.accelerator", "cpu"]
+    faults = ["--model.optimizer.decay_by_ranks", "true", "--model.backbone.standardize", "picture_clipped"]
+    faults += ["--data.augment.one_move", "true"]
+    assert main(["fit", "--config", "affectnet", *args, *small, *faults]) == 0
+    model = load_model(tmp_path / "checkpoints" / "last.ckpt")
+    assert model.preprocess.standardize == "picture_clipped"
+    images = torch.randint(0, 256, (2, 3, 48, 48), dtype=torch.uint8)
+    seen = model.backbone.normalize(images)
+    assert (float(seen.min()), float(seen.max())) == (0, 1)
+    with torch.no_grad():
+        torch.testing.assert_close(model(images), model(images // 2), atol=0.1, rtol=0.1)  # half as bright
+
+
 @pytest.mark.slow
-def test_the_system_runs_from_data_to_its_ten_figures(tmp_path, capsys):
+def test_the_system_runs_from_data_to_its_ten_figures(tmp_path, capfd):
     with quiet():
         assert main(["recipes", "affectnet", "--sample", "--out", str(tmp_path / "run"), "--json"]) == 0
-    result = json.loads(capsys.readouterr().out)
+    result = json.loads(capfd.readouterr().out)
     assert [step["failures"] for step in result["steps"]] == [False] * 3
     report = json.loads((tmp_path / "run" / "model" / "evaluate" / "report.json").read_text())
     assert report["splits"]["test"]["rows"] == 48

@@ -141,10 +141,10 @@ def test_without_the_hard_part_nothing_begins(sets, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_on_the_made_set_the_whole_table_comes_out(tmp_path, capsys):
+def test_on_the_made_set_the_whole_table_comes_out(tmp_path, capfd):
     with quiet():
         assert main(["recipes", "drivers", "--sample", "--out", str(tmp_path), "--json"]) == 0
-    steps = json.loads(capsys.readouterr().out)["steps"]
+    steps = json.loads(capfd.readouterr().out)["steps"]
     assert [step["failures"] for step in steps] == [False] * 3
     with (tmp_path / "table" / "sweep.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -106,10 +106,10 @@ def test_only_what_is_read_from_the_users_folder_must_lie_there(sets, tmp_path, 
 
 
 @pytest.mark.slow
-def test_on_the_made_set_the_filter_keeps_what_is_no_face_from_getting_an_emotion(tmp_path, capsys):
+def test_on_the_made_set_the_filter_keeps_what_is_no_face_from_getting_an_emotion(tmp_path, capfd):
     with quiet():
         assert main(["recipes", "emotionet", "--sample", "--out", str(tmp_path), "--json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["steps"]) == 9
+    assert len(json.loads(capfd.readouterr().out)["steps"]) == 9
     record = json.loads((tmp_path / "cascade" / "report.json").read_text())
     test = kept(tmp_path / "both").query("split == 'test'")
     others = int((test["label"] == NOT_FACE).sum())

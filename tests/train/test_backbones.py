@@ -76,6 +76,8 @@ def test_errors_say_what_there_is():
         BackboneSpec(stem="tiny")
     with pytest.raises(UsageError, match="size_px must be 48 or more"):
         BackboneSpec(size_px=32)
+    with pytest.raises(UsageError, match="standardize must be weights, picture or picture_clipped"):
+        BackboneSpec(standardize="image")
 
 
 def test_normalize_travels_but_is_not_saved():
@@ -90,6 +92,47 @@ def test_bgr_networks_see_blue_first_with_its_own_mean():
     normalize = Normalize(Preprocess(8, (10.0, 20.0, 30.0), (2.0, 4.0, 5.0), "bgr"))
     rgb = torch.tensor([12, 24, 40], dtype=torch.uint8).view(1, 3, 1, 1)
     assert normalize(rgb).flatten().tolist() == [2.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(("order", "channels"), [("rgb", 3), ("bgr", 3), ("rgb", 1)])
+def test_standardized_by_picture_each_has_mean_0_and_deviation_1(order, channels):
+    images = torch.randint(30, 200, (4, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images[1] = images[0] // 2 + 40  # another brightness and contrast
+    preprocess = Preprocess(8, (10.0,) * 3, (2.0,) * 3, order, channels, standardize="picture")
+    found = Normalize(preprocess)(images)
+    torch.testing.assert_close(found.mean((1, 2, 3)), torch.zeros(4), atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.std((1, 2, 3), correction=0), torch.ones(4))
+    torch.testing.assert_close(found[1], found[0], atol=0.02, rtol=0)
+    if channels == 3:
+        red = images.double()[:, 0] - images.double().mean((1, 2, 3)).view(4, 1, 1)
+        red /= images.double().std((1, 2, 3), correction=0).view(4, 1, 1)
+        torch.testing.assert_close(found[:, 0 if order == "rgb" else 2].double(), red, atol=1e-5, rtol=0)
+
+
+def test_a_flat_picture_is_standardized_to_nothing():
+    found = Normalize(Preprocess(8, (0.0,) * 3, (1.0,) * 3, standardize="picture"))(torch.full((1, 3, 8, 8), 77.0))
+    assert not found.any()
+
+
+def test_clipped_as_the_original_did_all_that_is_darker_than_the_mean_is_black():
+    images = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    by_picture, clipped = (
+        Normalize(Preprocess(8, (0.0,) * 3, (1.0,) * 3, standardize=how))(images)
+        for how in ("picture", "picture_clipped")
+    )
+    assert torch.equal(clipped, by_picture.clamp(0, 1))
+    darker = images < images.double().mean((1, 2, 3), keepdim=True)
+    assert not clipped[darker].any()
+    assert 0.4 < float((clipped == 0).float().mean()) < 0.6
+
+
+def test_half_precision_standardizes_in_float32():
+    images = torch.randint(0, 256, (1, 3, 48, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    normalize = Normalize(Preprocess(48, (0.0,) * 3, (1.0,) * 3, standardize="picture"))
+    exact = normalize(images)
+    half = normalize.bfloat16()(images)
+    assert half.dtype == torch.bfloat16
+    assert torch.equal(half, exact.bfloat16())
 
 
 def test_grey_networks_see_the_luma():

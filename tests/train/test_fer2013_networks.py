@@ -132,3 +132,5 @@ def test_a_checkpoint_keeps_the_options_and_gives_its_weights_to_no_others(tmp_p
     assert torch.equal(same.net.stages[3].conv.weight, model.backbone.net.stages[3].conv.weight)
     with pytest.raises(UsageError, match=r"options: .*last\.ckpt was trained with .*'after'.*got .*'before'"):
         create_backbone(BackboneSpec(**weights))
+    with pytest.raises(UsageError, match=r"standardize: .*last\.ckpt was trained with weights \(got picture\)"):
+        create_backbone(BackboneSpec(**weights | {"options": {"activation": "after"}, "standardize": "picture"}))

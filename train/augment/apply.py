@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from ..batch import derived_seed
 from .colour import WHITE, Tint, add_noise, erase, noise_starts, recolour
 from .detail import lose_detail
 from .geometry import Moves, affine_matrices, by_numpy, perspective_matrices, square, warp
@@ -51,14 +52,65 @@ def augment_by_torch(images: Tensor, draws: Draws) -> Tensor:
     return erase(out.clamp_(0, WHITE), draws.boxes, draws.fill_starts)
 
 
+def augment_by(images: Tensor, draws: Draws) -> Tensor:
+    """Augment a batch by what is fastest where it is.
+
+    Args:
+        images: uint8 or float [N, 3, S, S], RGB, 0 to 255.
+        draws: Of what to do.
+
+    Returns:
+        float32 [N, 3, S, S], 0 to 255.
+    """
+    if images.device.type == "cpu" and images.dtype == torch.uint8:
+        return augment_on_cpu(images, draws)
+    return augment_by_torch(images, draws)
+
+
+class _Dice:
+    """Draws numbers for each picture of a batch."""
+
+    def __init__(self, count: int, generator: Generator) -> None:
+        self.count = count
+        self.generator = generator
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Draw from 0 to 1."""
+        return torch.rand(self.count, *shape, generator=self.generator)
+
+    def signed(self, limit: float, *shape: int) -> Tensor:
+        """Draw from -limit to limit."""
+        return (self.uniform(*shape) * 2 - 1) * limit
+
+    def chosen(self, probability: float) -> Tensor:
+        """Draw true with a probability."""
+        return self.uniform() < probability
+
+    def factor(self, limit: float) -> Tensor:
+        """Draw from 1 / (1 + limit) to 1 + limit, log-uniform."""
+        return by_numpy(np.exp, self.signed(math.log1p(limit)))
+
+
+def _all_alike(move: Moves, flip: Tensor) -> Moves:
+    """Move each picture by the one that was drawn; mirrored is each by its own draw."""
+    return Moves(*(part.expand(len(flip), *part.shape[1:]) for part in move))._replace(flip=flip)
+
+
 class Augment:
     """Draws and applies the augmentation of a batch.
 
     What is drawn comes from a CPU generator alone, so that it is the same on every device.
+
+    Args:
+        spec: How far each augmentation may go.
+        seed: Of what is drawn once for all faces, where `spec` wants that.
     """
 
-    def __init__(self, spec: AugmentSpec) -> None:
+    def __init__(self, spec: AugmentSpec, seed: int = 0) -> None:
         self.spec = spec
+        self.one_move: Moves | None = None
+        if spec.one_move:
+            self.one_move = self._moves(_Dice(1, Generator().manual_seed(derived_seed(seed))))
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
         """Augment a batch.
@@ -70,50 +122,39 @@ class Augment:
         Returns:
             float32 [N, 3, S, S], 0 to 255.
         """
-        draws = self.draw(len(images), images.shape[-1], generator)
-        if images.device.type == "cpu" and images.dtype == torch.uint8:
-            return augment_on_cpu(images, draws)
-        return augment_by_torch(images, draws)
+        return augment_by(images, self.draw(len(images), images.shape[-1], generator))
 
     def draw(self, count: int, side_px: int, generator: Generator) -> Draws:
         """Draw what happens to each of `count` pictures."""
-        spec = self.spec
-
-        def uniform(*shape: int) -> Tensor:
-            return torch.rand(count, *shape, generator=generator)
-
-        def signed(limit: float, *shape: int) -> Tensor:
-            return (uniform(*shape) * 2 - 1) * limit
-
-        def chosen(probability: float) -> Tensor:
-            return uniform() < probability
-
-        def factor(limit: float) -> Tensor:
-            return by_numpy(np.exp, signed(math.log1p(limit)))
-
-        moves = Moves(
-            chosen(spec.flip),
-            signed(math.radians(spec.rotate_deg)),
-            factor(spec.zoom),
-            signed(spec.shift, 2),
-            signed(math.radians(spec.shear_deg)),
-        )
-        jitter = signed(2 * spec.perspective, 4, 2)
-        matrices = affine_matrices(moves)
+        spec, dice = self.spec, _Dice(count, generator)
+        moves = self._moves(dice)
+        jitter = dice.signed(2 * spec.perspective, 4, 2)
+        matrices = affine_matrices(moves if self.one_move is None else _all_alike(self.one_move, moves.flip))
         if spec.perspective:
             matrices = matrices @ perspective_matrices(square(count) + jitter)
         values = 3 * side_px * side_px
         return Draws(
             matrices,
-            torch.where(chosen(spec.grey), 0.0, factor(spec.saturation)),
-            factor(spec.contrast),
-            signed(spec.brightness) * WHITE,
-            torch.where(chosen(spec.low_resolution), self._sides(count, side_px, generator), side_px),
-            torch.where(chosen(spec.blur), uniform() * spec.blur_sigma_px, 0.0),
-            uniform() * spec.noise * WHITE,
+            torch.where(dice.chosen(spec.grey), 0.0, dice.factor(spec.saturation)),
+            dice.factor(spec.contrast),
+            dice.signed(spec.brightness) * WHITE,
+            torch.where(dice.chosen(spec.low_resolution), self._sides(count, side_px, generator), side_px),
+            torch.where(dice.chosen(spec.blur), dice.uniform() * spec.blur_sigma_px, 0.0),
+            dice.uniform() * spec.noise * WHITE,
             noise_starts(count, values, generator),
-            self._boxes(chosen(spec.erase), uniform(4), side_px),
+            self._boxes(dice.chosen(spec.erase), dice.uniform(4), side_px),
             noise_starts(count, values, generator),
+        )
+
+    def _moves(self, dice: "_Dice") -> Moves:
+        """Draw what moves each picture."""
+        spec = self.spec
+        return Moves(
+            dice.chosen(spec.flip),
+            dice.signed(math.radians(spec.rotate_deg)),
+            dice.factor(spec.zoom),
+            dice.signed(spec.shift, 2),
+            dice.signed(math.radians(spec.shear_deg)),
         )
 
     def _sides(self, count: int, side_px: int, generator: Generator) -> Tensor:

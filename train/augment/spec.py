@@ -31,6 +31,10 @@ class AugmentSpec:
         blur_sigma_px: Its largest standard deviation.
         erase: Probability of covering a rectangle with grey noise.
         erase_area: The largest share of the picture that it covers; the smallest is a sixteenth of that.
+        copies: 0 draws anew each time a face is shown. Above, augmentation is offline: an epoch shows each face as it
+            is and so many copies of it, which are drawn once and stay the same for the whole run.
+        one_move: Draw rotation, shift, zoom and shear once, for all faces of the whole run; a fault of a published
+            system, for reproduction.
     """
 
     flip: float = 0.5
@@ -50,6 +54,8 @@ class AugmentSpec:
     blur_sigma_px: float = 2.0
     erase: float = 0.0
     erase_area: float = 1 / 3
+    copies: int = 0
+    one_move: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -57,5 +63,7 @@ class AugmentSpec:
             top = 1.0 if field.name in _SHARES else _MOST.get(field.name, math.inf)
             if not 0 <= value <= top:
                 raise UsageError(f"data.augment.{field.name} must be a number from 0 to {top:g} (got {value})")
+        if not isinstance(self.copies, int):
+            raise UsageError(f"data.augment.copies must be an integer >= 0 (got {self.copies})")
         if self.min_side_px < 1:
             raise UsageError(f"data.augment.min_side_px must be an integer >= 1 (got {self.min_side_px})")

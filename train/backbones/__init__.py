@@ -94,7 +94,7 @@ def create_backbone(spec: BackboneSpec) -> Backbone:
         report = _load(net, stored, (spec, source, built, title))
     own = wanted or built.preprocess
     require_map(net, spec, own.size_px, has_small_stem=built.small_stem)
-    preprocess = replace(own, size_px=spec.size_px or own.size_px, channels=spec.channels)
+    preprocess = replace(own, size_px=spec.size_px or own.size_px, channels=spec.channels, standardize=spec.standardize)
     return Backbone(net, features, preprocess, report)
 
 
@@ -153,6 +153,12 @@ def _require_same_backbone(spec: BackboneSpec, source: Source, stored: Stored) -
     kept, asked = _options(spec.name, stored.backbone.get("options") or {}), _options(spec.name, spec.options)
     if kept != asked:  # the tensors would fit, and mean something else
         raise UsageError(f"model.backbone.options: {source.path} was trained with {kept} (got {asked}); take the same")
+    shown = stored.backbone.get("standardize", "weights")
+    if shown != spec.standardize:
+        raise UsageError(
+            f"model.backbone.standardize: {source.path} was trained with {shown} (got {spec.standardize}); "
+            "take the same"
+        )
     card = resolve(theirs["weights"], spec.name).card
     if card != source.card and card != resolve(None, spec.name).card:
         raise UsageError(

@@ -29,6 +29,7 @@ class Normalize(nn.Module):
     def __init__(self, preprocess: Preprocess) -> None:
         super().__init__()
         mean, std = torch.tensor(preprocess.mean), torch.tensor(preprocess.std)
+        self.standardize = preprocess.standardize
         self.is_grey = preprocess.channels == 1
         self.is_bgr = preprocess.order == "bgr" and not self.is_grey
         if self.is_grey:
@@ -45,7 +46,18 @@ class Normalize(nn.Module):
             images = (images.to(self.luma.dtype) * self.luma).sum(1, keepdim=True)
         elif self.is_bgr:
             images = images.flip(1)  # before it is made float: a quarter of the bytes
+        if self.standardize != "weights":
+            return self._by_picture(images)
         return (images.to(self.mean.dtype) - self.mean) / self.std
+
+    def _by_picture(self, images: Tensor) -> Tensor:
+        """Standardize each picture by its own mean and deviation, in float32 at least."""
+        values = images.to(torch.promote_types(self.mean.dtype, torch.float32)).flatten(1)
+        deviation = values.std(1, correction=0, keepdim=True).clamp(min=values.shape[1] ** -0.5)
+        out = (values - values.mean(1, keepdim=True)) / deviation
+        if self.standardize == "picture_clipped":
+            out = out.clamp(0, 1)
+        return out.view(images.shape).to(self.mean.dtype)
 
 
 class Backbone(nn.Module):

@@ -6,7 +6,7 @@ from typing import get_args
 from align import UsageError
 
 from ..weights import resolve
-from ..weights.preprocess import Channels
+from ..weights.preprocess import Channels, Standardize
 from .base import Stem
 
 MIN_SIZE_PX = 48
@@ -28,6 +28,8 @@ class BackboneSpec:
         stem: `small` shrinks less at the start, for faces of 48 to 64 px.
         options: What else a backbone of ours lets choose: of `fer2013_cnn` `activation`, before (batch norm) or after,
             and `pooling`, max or average.
+        standardize: `weights` takes off the mean and divides by the deviation that go with the weights, `picture` each
+            picture's own; `picture_clipped` then cuts it to 0 and 1, a fault of a published system, for reproduction.
         load_weights: False takes the preprocessing of `weights` and leaves the network random: a checkpoint's follow.
     """
 
@@ -38,11 +40,15 @@ class BackboneSpec:
     size_px: int | None = None
     stem: Stem = "stock"
     options: dict[str, str] = field(default_factory=dict)
+    standardize: Standardize = "weights"
     load_weights: bool = True
 
     def __post_init__(self) -> None:
         if self.channels not in get_args(Channels):
             raise UsageError(f"model.backbone.channels must be 1 or 3 (got {self.channels!r})")
+        if self.standardize not in get_args(Standardize):
+            expected = "weights, picture or picture_clipped"
+            raise UsageError(f"model.backbone.standardize must be {expected} (got {self.standardize!r})")
         if self.stem not in get_args(Stem):
             raise UsageError(f"model.backbone.stem must be stock or small (got {self.stem!r})")
         if self.size_px is not None and self.size_px < MIN_SIZE_PX:
