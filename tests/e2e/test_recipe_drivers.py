@@ -70,7 +70,7 @@ def test_the_hard_part_is_a_set_of_its_own_with_people_never_seen(sets):
 def test_the_table_has_every_network_with_both_weights_and_both_sets(plan):
     named = [run.values for run in plan.runs]
     networks = ("alexnet, faces", "alexnet, ImageNet", "vgg16, faces", "vgg16, ImageNet")
-    networks += ("resnet50, faces", "resnet101, ImageNet")
+    networks += ("resnet50, faces", "iresnet100, faces", "resnet101, ImageNet")
     assert [(v["model.backbone"], v["data.augment"]) for v in named] == [
         (network, augment) for network in networks for augment in ("original", "augmented")
     ]
@@ -82,6 +82,7 @@ def test_the_table_has_every_network_with_both_weights_and_both_sets(plan):
         assert config["model"]["head"]["dropout_before"] == 0.5
         original = run.values["data.augment"] == "original"
         assert any(config["data"]["augment"].values()) != original
+        assert config["data"]["augment"].get("copies", 0) == (0 if original else 4)
 
 
 def built(run):
@@ -106,6 +107,8 @@ def test_the_networks_have_the_published_numbers_of_parameters(plan):
     assert counts["vgg16, faces"] == counts["vgg16, ImageNet"] == (134_289_223, 0)
     assert counts["resnet101, ImageNet"] == (42_514_503, 105_344)
     assert sum(counts["resnet101, ImageNet"]) == 42_619_847
+    assert counts["resnet50, faces"][0] == 23_522_375
+    assert counts["iresnet100, faces"][0] == 65_154_503
 
 
 def test_the_input_has_the_mean_of_the_weights_taken_off(plan):
@@ -118,7 +121,9 @@ def test_the_input_has_the_mean_of_the_weights_taken_off(plan):
 def test_weights_that_are_not_here_say_where_they_are_had(plan, monkeypatch, tmp_path):
     monkeypatch.setenv("EYELINE_MODELS", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
-    for run in plan.runs[::4]:
+    by_faces = [run for run in plan.runs[::2] if "faces" in run.values["model.backbone"]]
+    assert len(by_faces) == 4
+    for run in by_faces:
         with torch.device("meta"), pytest.raises(ModelError, match=r"get it from http\S+, licence: "):
             create_backbone(BackboneSpec(**run.config["model"]["backbone"]))
 
