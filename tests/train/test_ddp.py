@@ -25,6 +25,12 @@ def environment():
     return kept | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
 
 
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 def worker(commands, folder=None):
     asked = json.dumps({"commands": commands, "folder": folder and str(folder)})
     return [sys.executable, "-m", "tests.train.ddp_worker", asked]
@@ -44,10 +50,7 @@ def folder_and_output(faces_set, tmp_path_factory):
     common += ["--data.root", str(faces_set)]
     commands = [fit_command(faces_set, folder), ["test", *common]]
     commands.append(["predict", "--data.predict_split", "test", *common])
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    env = environment() | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    env = environment() | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
     done = subprocess.run(
         worker(commands, folder), env=env, cwd=folder, capture_output=True, text=True, timeout=240, check=False
     )
@@ -94,6 +97,29 @@ def test_two_ranks_train_as_one_process_on_the_whole_batch(folder_and_output, ca
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, rtol=1e-4, atol=1e-6, msg=name)
         assert not torch.equal(value, start[name]), name
+
+
+@pytest.mark.slow
+def test_two_launchers_train_as_two_nodes(faces_set, tmp_path):
+    launch = [sys.executable, *("-m", "torch.distributed.run", "--nnodes", "2", "--nproc_per_node", "1")]  # torchrun
+    launch += ["--master_addr", "127.0.0.1", "--master_port", str(free_port()), "--node_rank"]
+    fit = [
+        *("-m", "train.cli"),
+        *fit_command(faces_set, tmp_path),
+        "--trainer.devices",
+        "1",
+        "--trainer.num_nodes",
+        "2",
+    ]
+    nodes = [
+        subprocess.Popen([*launch, rank, *fit], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment())
+        for rank in ("0", "1")
+    ]
+    printed = [node.communicate(timeout=240)[0].decode() for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], printed[0][-3000:] + printed[1][-3000:]
+    assert agreement(printed[0]) == ["RANKS 2 0.0"]
+    assert "epoch 2/2" in printed[0]
+    assert "epoch" not in printed[1]  # the second node prints nothing
 
 
 @pytest.mark.slow
