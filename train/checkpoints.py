@@ -55,6 +55,11 @@ def resolve(given: str, run_folder: Path, flag: str = "--ckpt_path") -> Path:
     return path
 
 
+def run_folder_of(path: Path) -> Path | None:
+    """Give the folder of the run that a checkpoint lies in; None where it lies in none."""
+    return path.parent.parent if path.parent.name == "checkpoints" else None
+
+
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint's hyperparameters without running any code that it might hold.
 

@@ -1,6 +1,8 @@
 """The confusion matrix and the learning curves as pictures, drawn without a display."""
 
+import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,6 +54,13 @@ def confusion_figure(counts: NDArray[np.int64], names: Sequence[str], title: str
     return figure
 
 
+def save_figure(figure: "Figure", path: Path) -> None:
+    """Save a figure as PNG; letters that its font lacks are boxes, without matplotlib's warning about each."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(path, dpi=120)
+
+
 def curves_figure(
     panels: Sequence[tuple[str, Sequence[str]]],
     epochs: Sequence[int],
@@ -80,6 +89,8 @@ def curves_figure(
         axes.set_title(title)
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
+        if len(epochs) == 1:
+            axes.set_xlim(epochs[0] - 1, epochs[0] + 1)  # matplotlib would tick a hundredth of an epoch
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
     return figure

@@ -42,6 +42,15 @@ class Rows:
     def __len__(self) -> int:
         return len(self.face_ids)
 
+    def take(self, places: NDArray[np.int64]) -> "Rows":
+        """Take some of the faces."""
+
+        def chosen(values: tuple[Any, ...]) -> tuple[Any, ...]:
+            return tuple(values[i] for i in places)
+
+        columns = (chosen(self.face_ids), chosen(self.paths), self.targets[places], self.repeats[places])
+        return Rows(*columns, chosen(self.subjects), chosen(self.sources))
+
 
 def read_rows(root: Path) -> pd.DataFrame:
     """Read the kept rows of a curated set: those without a drop reason.
@@ -189,14 +198,7 @@ def _column(rows: pd.DataFrame, root: Path, name: str, expected: str, fits: Any)
 
 def labelled(rows: Rows) -> Rows:
     """Leave out the faces that have no label of any task."""
-    has_label = ~np.isnan(rows.targets).all(axis=1)
-    where = np.flatnonzero(has_label)
-
-    def chosen(values: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(values[i] for i in where)
-
-    columns = (chosen(rows.face_ids), chosen(rows.paths), rows.targets[where], rows.repeats[where])
-    return Rows(*columns, chosen(rows.subjects), chosen(rows.sources))
+    return rows.take(np.flatnonzero(~np.isnan(rows.targets).all(axis=1)))
 
 
 def require_every_class(rows: Rows, root: Path, tasks: Tasks) -> None:

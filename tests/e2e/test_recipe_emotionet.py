@@ -62,6 +62,8 @@ def test_seventy_and_thirty_percent_and_the_labels_of_the_csv(sets):
     assert count_rows(rows) == {"kept": FACES + OTHERS, "unlabelled": 1}
     both = kept(sets / "both")
     assert both["split"].value_counts(normalize=True)["test"] == pytest.approx(0.3, abs=0.02)
+    assert both["subject"].nunique() == PEOPLE
+    assert both.groupby("subject")["split"].nunique().max() == 1
     written = pd.read_csv(sets / "data" / "emotionet.csv").set_index("path")["label"]
     for source, label in zip(both["source"], both["label"], strict=True):
         assert {**EMOTIONS, NOT_FACE: NOT_FACE}[written[source]] == label

@@ -34,7 +34,12 @@ def _resized(image, size):
 ALIGN = {"detector": "hog", "landmarks": "dlib5", "template": "tight", "size": 64, "border": "replicate"}
 
 
-def write_set(root: Path, counts, labels=tuple(CLASSES), repeat=1, size=64):
+def draw(label, rng, size):
+    """Draw a crop: a face, or of any other label something else."""
+    return (face if label == "face" else other)(rng, size)
+
+
+def write_set(root: Path, counts, labels=tuple(CLASSES), repeat=1, size=64, picture_of=draw):
     """Write a set with `counts[split][label]` crops; returns the manifest's rows."""
     rng = np.random.default_rng(0)
     rows = []
@@ -44,7 +49,7 @@ def write_set(root: Path, counts, labels=tuple(CLASSES), repeat=1, size=64):
                 i = len(rows)
                 crop = f"crops/s/s-{i:08d}-00.png"
                 (root / crop).parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray((face if label == "face" else other)(rng, size)).save(root / crop)
+                Image.fromarray(picture_of(label, rng, size)).save(root / crop)
                 row = {"face_id": f"s-{i:08d}-00", "source": "s.mp4", "frame": i, "crop": crop, "label": label}
                 rows.append(row | {"split": split, "repeat": repeat if split == "train" else 1})
     frame = pd.DataFrame([dict.fromkeys(FIELDS) | row for row in rows])
@@ -71,10 +76,12 @@ def label_everything(root: Path):
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
-    """Run torch on one thread: pictures and networks are so small that threads would only wait for each other."""
+    """Run torch on one thread, in processes too: with networks so small, threads only wait for each other."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
     torch.set_num_threads(threads)
 
 
@@ -96,3 +103,13 @@ def rich_set(faces_set, tmp_path_factory):
     shutil.copytree(faces_set, root, dirs_exist_ok=True)
     label_everything(root)
     return root
+
+
+@pytest.fixture(scope="session")
+def swept(faces_set, tmp_path_factory):
+    """A sweep that was carried out: see `Swept`."""
+    from .sweep_cases import carry_out
+
+    folder = tmp_path_factory.mktemp("swept")
+    write_set(folder / "trick", {"test": {"face": 3, "not_face": 2}})
+    return carry_out(folder, faces_set, folder / "trick")

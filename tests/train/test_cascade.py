@@ -1,32 +1,26 @@
-"""`eyeline-train cascade` as a user types it, with networks of different input; and the filter of `annotate`."""
+"""`eyeline-train cascade` as a user types it, with networks of different input, held against `predict`."""
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from PIL import Image
 
-from curate import Align, Frame, Looker, read_manifest
+from curate import read_manifest
 from curate.manifest import write_curation, write_manifest
-from train.annotate.face_filter import FaceFilter
 from train.cli import main
 from train.tasks import Tasks
 
-from .annotate_cases import annotate, make_checkpoint, rows_of
-from .cascade_cases import fit, mixed_set, untrained
-from .test_cli import one_sentence
+from .cascade_cases import ROWS, cascade, checkpoint, mixed_set, record_of, system, two_pairs
 
-GREY = ["--model.backbone.channels", "1", "--model.backbone.size_px", "56"]
-COLOUR = ["--model.backbone.size_px", "48"]
-ROWS = {"joy": 6, "sad": 5, "not_face": 7}
-FACES = Tasks(["not_face", "face"])
+FILES = ["confusion-alone.png", "confusion-filter.png", "report.html", "report.json"]
 
 
 @pytest.fixture(scope="module")
@@ -37,51 +31,29 @@ def root(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def networks(tmp_path_factory):
-    """Two trained networks: grey 56 px tells faces, colour 48 px tells emotions."""
-    folder = tmp_path_factory.mktemp("networks")
-    faces = mixed_set(folder / "faces", {"train": {"face": 12, "not_face": 12}})
-    emotions = mixed_set(folder / "emotions", {"train": {"joy": 12, "sad": 12}})
-    return fit(faces, folder / "f", *GREY), fit(emotions, folder / "e", *COLOUR)
+def pairs(tmp_path_factory):
+    return two_pairs(tmp_path_factory.mktemp("networks"))
 
 
 @pytest.fixture(scope="module")
-def others(tmp_path_factory):
-    """An untrained pair; the second's classes stand in another order, and it tells valence and arousal, too."""
-    folder = tmp_path_factory.mktemp("others")
-    emotion = untrained(folder / "e2.ckpt", Tasks(["sad", "joy"], affect=True), seed=1)
-    return untrained(folder / "f2.ckpt", FACES, seed=2), emotion
-
-
-def cascade(networks, root, *flags):
-    face, emotion = networks
-    given = ["--face", str(face), "--emotion", str(emotion), "--root", str(root), "--accelerator", "cpu"]
-    return main(["cascade", *given, *map(str, flags)])
-
-
-def record_of(networks, root, out, *flags):
-    assert cascade(networks, root, "--out", out, *flags) == 0
-    return json.loads((out / "report.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def written(networks, root, tmp_path_factory):
-    """The folder of an evaluation."""
-    out = tmp_path_factory.mktemp("out") / "cascade"
-    assert cascade(networks, root, "--out", out) == 0
-    return out
+def written(pairs, root, tmp_path_factory):
+    """The folder of an evaluation, and what it printed on stdout and stderr."""
+    out, shown, said = tmp_path_factory.mktemp("out") / "cascade", io.StringIO(), io.StringIO()
+    with redirect_stdout(shown), redirect_stderr(said):
+        assert cascade(pairs[0], root, "--out", out) == 0
+    return out, shown.getvalue(), said.getvalue()
 
 
 @pytest.fixture(scope="module")
 def record(written):
-    return json.loads((written / "report.json").read_text())
+    return json.loads((written[0] / "report.json").read_text())
 
 
 @pytest.fixture(scope="module")
-def predicted(networks, others, root, tmp_path_factory):
+def predicted(pairs, root, tmp_path_factory):
     """What `predict` says of every row of the set, by checkpoint; indexed by face_id."""
     found = {}
-    for path in (*networks, *others):
+    for path in (path for pair in pairs for path in pair):
         folder = tmp_path_factory.mktemp("predicted")
         flags = ["--trainer.accelerator", "cpu", "--trainer.default_root_dir", str(folder)]
         assert main(["predict", "--ckpt_path", str(path), "--data.root", str(root), *flags]) == 0
@@ -99,40 +71,43 @@ def worked_out(predicted, pair, root, split="test", threshold=0.5):
     return truth, alone, alone.where(face["p_face"] >= threshold, "not_face"), face["p_face"]
 
 
-def system(record, key):
-    return next(found for found in record["systems"] if found["key"] == key)
+def counted(truth, answers, names):
+    return pd.crosstab(truth, answers).reindex(index=names, columns=names, fill_value=0).to_numpy().tolist()
 
 
-def test_the_numbers_are_those_of_the_two_networks_own_predictions(networks, root, record, predicted):
-    truth, alone, filtered, _ = worked_out(predicted, networks, root)
+# evaluation
+
+
+def test_the_numbers_are_those_of_the_two_networks_own_predictions(pairs, root, record, predicted):
+    truth, alone, filtered, _ = worked_out(predicted, pairs[0], root)
     names = ["joy", "sad", "not_face"]
     assert record["labels"]["answers"] == names
     assert len(truth) == 18
+    assert set(alone) == {"joy", "sad"}  # of a network that answers all alike, no order could be seen
+    assert set(filtered) == set(names)
     for key, answers in (("alone", alone), ("filter", filtered)):
-        found = system(record, key)
-        assert found["accuracy_micro"] == pytest.approx((answers == truth).mean())
-        matrix = pd.crosstab(truth, answers).reindex(index=names, columns=names, fill_value=0)
-        assert found["confusion"] == matrix.to_numpy().tolist()
+        assert system(record, key)["accuracy_micro"] == pytest.approx((answers == truth).mean())
+        assert system(record, key)["confusion"] == counted(truth, answers, names)
     assert system(record, "alone")["confusion"][2][2] == 0
     assert record["rows"]["left_out"] == [{"label": "bored", "rows": 2}]
     assert record["filters"][0]["faces"] == 12  # with the one that is labelled a face and no more
 
 
-def test_each_row_gets_its_own_answer(others, root, predicted, tmp_path):
-    shares = np.unique(predicted[others[0]]["p_face"])  # rounded: the threshold must lie between two
+def test_the_order_of_the_classes_is_each_networks_own(pairs, root, predicted):
+    pair = pairs[1]
+    shares = np.unique(predicted[pair[0]]["p_face"])  # rounded: the threshold must lie between two
     threshold = float(shares[len(shares) // 2 - 1 :][:2].mean())
-    truth, alone, filtered, is_face = worked_out(predicted, others, root, threshold=threshold)
-    found = record_of(others, root, tmp_path / "out", "--threshold", threshold)
+    truth, alone, filtered, is_face = worked_out(predicted, pair, root, threshold=threshold)
+    found = record_of(pair, root, threshold=threshold)
     names = ["sad", "joy", "not_face"]
     assert found["labels"]["answers"] == names
-    assert len(set(filtered)) > 1  # of a network that answers all alike, no order could be seen
+    assert len(set(filtered)) == 3
     for key, answers in (("alone", alone), ("filter", filtered)):
-        matrix = pd.crosstab(truth, answers).reindex(index=names, columns=names, fill_value=0)
-        assert system(found, key)["confusion"] == matrix.to_numpy().tolist()
+        assert system(found, key)["confusion"] == counted(truth, answers, names)
     examples = found["filters"][0]["examples"]
     shown = [example for kind in examples.values() for example in kind if example["face_id"] in is_face.index]
     assert shown
-    surest = predicted[others[1]][["p_sad", "p_joy"]].max(axis=1)
+    surest = predicted[pair[1]][["p_sad", "p_joy"]].max(axis=1)
     for example in shown:
         assert example["is_face"] == pytest.approx(is_face[example["face_id"]], abs=2e-6)
         assert example["probability"] == pytest.approx(surest[example["face_id"]], abs=2e-6)
@@ -144,52 +119,46 @@ def test_both_networks_are_fed_as_their_checkpoints_say(record):
     assert (backbones["emotion"]["channels"], backbones["emotion"]["size_px"]) == (3, 48)
 
 
-def test_it_prints_tables_and_where_the_files_are(networks, root, tmp_path, capsys):
+def test_it_prints_tables_and_where_the_files_are(written):
+    out, shown, said = written
+    assert "test: 11 faces and 7 non-faces" in shown
+    assert "With the filter" in shown
+    assert "no network knows their label: 2 'bored'" in said
+    assert "which count for the filter alone: 1 'face'" in said
+    assert sorted(path.name for path in out.iterdir()) == FILES
+    assert all(str(out / name) in shown for name in FILES)
+
+
+def test_a_pair_is_held_against_an_improved_one(pairs, root, predicted, tmp_path, capsys):
     out = tmp_path / "out"
-    assert cascade(networks, root, "--out", out) == 0
-    shown = capsys.readouterr()
-    assert "With the filter" in shown.out
-    assert "no network knows their label: 2 'bored'" in shown.err
-    assert "which count for the filter alone: 1 'face'" in shown.err
-    names = ["confusion-alone.png", "confusion-filter.png", "report.html", "report.json"]
-    assert sorted(path.name for path in out.iterdir()) == names
-    assert all(str(out / name) in shown.out for name in names)
-
-
-def test_json_is_the_file(networks, root, tmp_path, capsys):
-    assert cascade(networks, root, "--out", tmp_path / "out", "--json") == 0
-    assert json.loads(capsys.readouterr().out) == json.loads((tmp_path / "out" / "report.json").read_text())
-
-
-@pytest.mark.parametrize(
-    ("flags", "title"),
-    [
-        (["--improved_face"], "With the face network improved"),
-        (["--improved_emotion"], "With the emotion network improved"),
-        (["--improved_face", "--improved_emotion"], "With both improved"),
-    ],
-)
-def test_an_improved_network_that_is_left_out_is_the_ordinary_one(  # noqa: PLR0917
-    networks, others, root, predicted, tmp_path, flags, title
-):
-    given = {"--improved_face": others[0], "--improved_emotion": others[1]}
-    flat = [part for flag in flags for part in (flag, given[flag])]
-    found = record_of(networks, root, tmp_path / "out", *flat)
+    flags = ("--improved_face", pairs[1][0], "--improved_emotion", pairs[1][1], "--threshold", "val")
+    assert cascade(pairs[0], root, *flags, "--out", out) == 0
+    found = json.loads((out / "report.json").read_text())
     assert [one["key"] for one in found["systems"]] == ["alone", "filter", "improved"]
-    assert system(found, "improved")["title"] == title
-    used = [given[f"--improved_{name}"] if f"--improved_{name}" in flags else networks[i]
-            for i, name in enumerate(("face", "emotion"))]  # fmt: skip
+    assert system(found, "improved")["title"] == "With both improved"
+    assert [one["flag"] for one in found["filters"]] == ["--face", "--improved_face"]
+    assert (out / "confusion-improved.png").is_file()
+    assert "--improved_face" in capsys.readouterr().out
+    for key, filtering, pair in zip(("filter", "improved"), found["filters"], pairs, strict=True):
+        truth, _, filtered, _ = worked_out(predicted, pair, root, threshold=filtering["threshold"])
+        assert system(found, key)["confusion"] == counted(truth, filtered, found["labels"]["answers"])
+
+
+@pytest.mark.parametrize("name", ["face", "emotion"])
+def test_an_improved_network_that_is_left_out_is_the_ordinary_one(pairs, root, predicted, name):
+    place = ("face", "emotion").index(name)
+    used = [pairs[1][i] if i == place else pairs[0][i] for i in range(2)]
+    found = record_of(pairs[0], root, improved=[pairs[1][i] if i == place else None for i in range(2)])
+    assert system(found, "improved")["title"] == f"With the {name} network improved"
     truth, _, filtered, _ = worked_out(predicted, used, root)
-    names = found["labels"]["answers"]
-    matrix = pd.crosstab(truth, filtered).reindex(index=names, columns=names, fill_value=0)
-    assert system(found, "improved")["confusion"] == matrix.to_numpy().tolist()
-    expected = "--improved_face" if "--improved_face" in flags else "--face"
-    assert [one["flag"] for one in found["filters"]] == ["--face", expected]
+    assert system(found, "improved")["confusion"] == counted(truth, filtered, found["labels"]["answers"])
+    # one filter at one threshold before two emotion networks is one filter
+    assert [one["flag"] for one in found["filters"]] == ["--face", "--improved_face"][: 2 - place]
 
 
-def test_the_threshold_is_chosen_on_another_split(networks, root, predicted, tmp_path):
-    truth, alone, _, is_face = worked_out(predicted, networks, root, "val")
-    found = record_of(networks, root, tmp_path / "out", "--threshold", "val")
+def test_the_threshold_is_chosen_on_another_split(pairs, root, predicted):
+    truth, alone, _, is_face = worked_out(predicted, pairs[0], root, "val")
+    found = record_of(pairs[0], root, threshold="val")
     chosen = found["filters"][0]["threshold"]
     assert found["settings"]["threshold"] == "val"
 
@@ -197,25 +166,102 @@ def test_the_threshold_is_chosen_on_another_split(networks, root, predicted, tmp
         return (alone.where(is_face >= threshold, "not_face") == truth).sum()
 
     assert right(chosen) == max(right(rival) for rival in [0.0, *(is_face - 1e-6)])
-    test_truth, _, filtered, _ = worked_out(predicted, networks, root, "test", chosen)
+    test_truth, _, filtered, _ = worked_out(predicted, pairs[0], root, "test", chosen)
     assert system(found, "filter")["accuracy_micro"] == pytest.approx((filtered == test_truth).mean())
 
 
-def test_views_are_averaged(networks, root, record, tmp_path):
-    found = record_of(networks, root, tmp_path / "out", "--tta", "flip")
+def test_views_are_averaged(pairs, root, record):
+    found = record_of(pairs[0], root, tta="flip")
     assert found["settings"]["tta"] == "flip"
     assert found["filters"][0]["examples"] != record["filters"][0]["examples"]
 
 
-def test_predictions_need_no_label_and_give_a_rejected_picture_no_emotion(
-    networks, others, root, predicted, tmp_path, capsys
-):
+def test_every_class_of_the_face_network_but_the_named_one_is_not_a_face(pairs, root, tmp_path):
+    many = checkpoint(tmp_path / "many.ckpt", Tasks(["face", "not_face", "bored"]))
+    found = record_of((many, pairs[0][1]), root, face_label="face")
+    assert found["labels"]["not_faces"] == ("not_face", "bored")
+    assert found["rows"]["not_faces"] == 9
+    assert found["rows"]["left_out"] == []
+
+
+@pytest.mark.parametrize("split", ["all", "train"])
+@pytest.mark.parametrize("where", ["the set itself", "another set"])
+def test_rows_that_a_network_was_trained_on_are_a_leak(pairs, root, tmp_path, split, where):
+    rows = read_manifest(root)
+    rows["split"] = rows["split"].replace({"val": "train"})
+    here = tmp_path / "here"
+    write_manifest(here, rows)
+    write_curation(here, {})
+    (here / "crops").symlink_to(root / "crops")
+    trained = here if where == "the set itself" else tmp_path / "there"
+    write_manifest(trained, rows)
+    run = tmp_path / "run"
+    (run / "fit").mkdir(parents=True)
+    (run / "fit" / "config.yaml").write_text(f"data:\n  root: {trained}\n")
+    (run / "checkpoints").mkdir()
+    face = run / "checkpoints" / "last.ckpt"
+    face.symlink_to(pairs[0][0])
+    found = record_of((face, pairs[0][1]), here, split=split)["leaks"]
+    texts = [leak["text"] for leak in found if leak["level"] == "failed" and leak["text"].startswith("--face: ")]
+    if trained == here:
+        assert texts == ["--face: Leak: 18 of these rows are of the part that the model was trained on."]
+    else:
+        assert f"--face: Against the training set {trained}: Leak: 18 duplicate groups stand on two sides." in texts
+    unknown = [leak["text"] for leak in found if "No configuration that can be read" in leak["text"]]
+    assert [text.partition(":")[0] for text in unknown] == ["--emotion"]
+
+
+# again
+
+
+@pytest.fixture(scope="module")
+def again(pairs, root, tmp_path_factory):
+    """The folder of an evaluation that was killed and run again, with --json, and what that printed."""
+    folder = tmp_path_factory.mktemp("killed")
+    words = ["--face", pairs[0][0], "--emotion", pairs[0][1], "--root", root, "--accelerator", "cpu"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "train.cli", "cascade", *map(str, words)], env=_environment(), cwd=folder
+    )
+    until = time.monotonic() + 60
+    while not list(folder.glob("cascade/*")) and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    out, shown = folder / "cascade", io.StringIO()
+    assert not (out / "report.json").exists()
+    (out / "confusion-improved.png").write_bytes(b"of a run with an improved pair")
+    with redirect_stdout(shown):
+        assert cascade(pairs[0], root, "--out", out, "--json") == 0
+    return out, shown.getvalue()
+
+
+def _environment():
+    return os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+
+
+def test_a_run_that_is_killed_and_run_again_gives_the_same_bytes(again, written):
+    for name in FILES:
+        assert (again[0] / name).read_bytes() == (written[0] / name).read_bytes(), name
+
+
+def test_no_matrix_of_another_run_stays(again):
+    assert not (again[0] / "confusion-improved.png").exists()
+
+
+def test_json_is_the_file(again):
+    assert json.loads(again[1]) == json.loads((again[0] / "report.json").read_text())
+
+
+# predictions
+
+
+def test_predictions_need_no_label_and_give_a_rejected_picture_no_emotion(pairs, root, predicted, tmp_path, capsys):
     rows = read_manifest(root)
     rows["label"], rows["split"] = None, None
     write_manifest(tmp_path, rows)
     (tmp_path / "crops").symlink_to(root / "crops")
     write_curation(tmp_path, {})
-    pair = (networks[0], others[1])  # the second tells valence and arousal, too
+    pair = (pairs[0][0], pairs[1][1])  # the second tells valence and arousal, too
     face, emotion = (predicted[path] for path in pair)
     capsys.readouterr()
     threshold = float(face["p_face"].median())
@@ -235,179 +281,3 @@ def test_predictions_need_no_label_and_give_a_rejected_picture_no_emotion(
     assert found.loc[rejected, names].isna().all(axis=None)
     assert found["answer"][~rejected].tolist() == emotion["predicted"][~rejected].tolist()
     np.testing.assert_allclose(found.loc[~rejected, names], emotion.loc[~rejected, names], atol=2e-6)
-
-
-def test_a_run_that_is_killed_and_run_again_gives_the_same_bytes(networks, root, written, tmp_path):
-    flags = ["--face", str(networks[0]), "--emotion", str(networks[1]), "--root", str(root), "--accelerator", "cpu"]
-    process = subprocess.Popen([sys.executable, "-m", "train.cli", "cascade", *flags], env=_environment())
-    until = time.monotonic() + 60
-    while not list(tmp_path.glob("cascade/*")) and process.poll() is None and time.monotonic() < until:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert not (tmp_path / "cascade" / "report.json").exists()
-    assert cascade(networks, root) == 0
-    for path in written.iterdir():
-        assert (tmp_path / "cascade" / path.name).read_bytes() == path.read_bytes(), path.name
-
-
-def _environment():
-    return os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-
-
-# bad input
-
-
-def refused(capsys, networks, root, *flags, code=2):
-    assert cascade(networks, root, *flags) == code
-    return one_sentence(capsys)
-
-
-def test_a_checkpoint_without_classes_is_refused(networks, root, tmp_path, capsys):
-    affect = untrained(tmp_path / "affect.ckpt", Tasks(affect=True))
-    found = refused(capsys, (networks[0], affect), root, code=1)
-    assert f"--emotion {affect}: expected a network that tells classes (found one of affect alone)" in found
-    assert "--face" in refused(capsys, (affect, networks[1]), root, code=1)
-
-
-def test_one_checkpoint_given_twice_is_refused(networks, root, capsys):
-    face, emotion = networks
-    assert "--face and --emotion: expected two" in refused(capsys, (face, face), root)
-    found = refused(capsys, networks, root, "--improved_emotion", emotion)
-    assert "--emotion and --improved_emotion: expected two checkpoints" in found
-
-
-def test_a_checkpoint_that_is_not_there_or_none_is_refused(networks, root, tmp_path, capsys):
-    assert "--face: expected a checkpoint at" in refused(capsys, (tmp_path / "no.ckpt", networks[1]), root)
-    broken = tmp_path / "broken.ckpt"
-    broken.write_bytes(b"no checkpoint")
-    assert "expected a checkpoint of eyeline-train" in refused(capsys, (networks[0], broken), root, code=1)
-    assert "expected a set's manifest" in refused(capsys, networks, tmp_path)
-
-
-def test_a_face_network_of_more_classes_needs_the_class_that_passes(networks, root, tmp_path, capsys):
-    many = untrained(tmp_path / "many.ckpt", Tasks(["face", "not_face", "bored"]))
-    pair = (many, networks[1])
-    assert "--face_label: expected the class" in refused(capsys, pair, root)
-    found = record_of(pair, root, tmp_path / "out", "--face_label", "face")
-    assert found["labels"]["not_faces"] == ["not_face", "bored"]
-    assert found["rows"]["not_faces"] == 9
-    assert found["rows"]["left_out"] == []
-
-
-@pytest.mark.parametrize("flags", [["--face_label", "person"], []])
-def test_the_class_that_passes_must_be_one(networks, root, tmp_path, capsys, flags):
-    odd = untrained(tmp_path / "odd.ckpt", Tasks(["person", "face"] if flags == [] else ["not_face", "face"]))
-    pair = (odd, networks[1])
-    if flags:
-        assert "one of ['not_face', 'face'] (got 'person')" in refused(capsys, pair, root, *flags)
-    else:
-        assert "labelled 'person'" in refused(capsys, pair, root, code=1)  # nothing in the set is called so
-
-
-@pytest.mark.parametrize("classes", [["joy", "face"], ["joy", "sad", "not_face"]])
-def test_a_class_of_both_networks_is_refused(networks, root, tmp_path, capsys, classes):
-    both = untrained(tmp_path / "both.ckpt", Tasks(classes))
-    assert f"expected emotions alone (found ['{classes[-1]}']" in refused(capsys, (networks[0], both), root)
-
-
-def test_an_improved_network_of_other_classes_is_refused(networks, root, tmp_path, capsys):
-    other = untrained(tmp_path / "other.ckpt", Tasks(["joy", "calm"]))
-    found = refused(capsys, networks, root, "--improved_emotion", other)
-    assert "expected the classes of" in found
-    assert "(found ['joy', 'calm'])" in found
-
-
-@pytest.mark.parametrize("label", ["not_face", "joy"])
-def test_a_split_of_one_kind_is_refused_before_any_network_runs(networks, root, tmp_path, capsys, label):
-    rows = read_manifest(root)
-    write_manifest(tmp_path, rows[rows["label"] == label].reset_index(drop=True))
-    write_curation(tmp_path, {})
-    assert f"(found {ROWS[label]} '{label}')" in refused(capsys, networks, tmp_path, code=1)  # its crops are not there
-
-
-def test_a_lost_crop_and_an_empty_split_are_one_sentence(networks, root, tmp_path, capsys):
-    write_manifest(tmp_path, read_manifest(root))
-    write_curation(tmp_path, {})
-    assert cascade(networks, tmp_path) == 1
-    assert "expected a crop that the manifest lists" in capsys.readouterr().err.splitlines()[-1]
-    assert "expected train rows" in refused(capsys, networks, root, "--predictions", "--split", "train", code=1)
-
-
-def test_a_network_whose_outputs_are_no_numbers_is_refused(networks, root, tmp_path, capsys):
-    broken = untrained(tmp_path / "nan.ckpt", FACES)
-    stored = torch.load(broken, weights_only=True)
-    for name, value in stored["state_dict"].items():
-        if name.startswith("head"):
-            value.fill_(float("nan"))
-    torch.save(stored, broken)
-    assert cascade((broken, networks[1]), root) == 1
-    assert "NaN or infinite ones in 21 of 21 rows" in capsys.readouterr().err.splitlines()[-1]
-
-
-def test_predictions_are_of_one_pair_and_take_a_number(networks, others, root, capsys):
-    found = refused(capsys, networks, root, "--predictions", "--improved_face", others[0])
-    assert "expected --face and --emotion alone" in found
-    assert "expected a number as --threshold" in refused(capsys, networks, root, "--predictions", "--threshold", "val")
-    assert "must be a probability" in refused(capsys, networks, root, "--threshold", "2")
-
-
-# annotate, with the first network as a filter
-
-
-def test_annotate_marks_what_the_filter_rejects_and_answers_the_rest(astronaut, networks, tmp_path):
-    Image.fromarray(astronaut).save(tmp_path / "a.png")
-    emotion = make_checkpoint(tmp_path / "e.ckpt")
-    plain = ["a.png", "--ckpt", emotion]
-    assert annotate(*plain, "--out", "plain") == 0
-    (expected,) = rows_of(tmp_path / "plain" / "photos.csv")
-    for threshold, name in ((0, "passes"), (1, "rejects")):
-        assert annotate(*plain, "--out", name, "--face", networks[0], "--face_threshold", threshold) == 0
-    assert rows_of(tmp_path / "passes" / "photos.csv") == [expected]
-    (row,) = rows_of(tmp_path / "rejects" / "photos.csv")
-    assert row["drop_reason"] == "not_face"
-    answers = list(row)[list(row).index("drop_reason") + 1 :]
-    assert [row[name] for name in answers] == [""] * len(answers)
-    assert {name: row[name] for name in ("box_x", "box_w")} == {name: expected[name] for name in ("box_x", "box_w")}
-    passed, rejected = (Image.open(tmp_path / name / "a.png") for name in ("passes", "rejects"))
-    assert (np.asarray(passed) != np.asarray(rejected)).any()
-
-
-def test_a_video_whose_faces_are_rejected_has_no_emotion_in_its_table_and_timeline(clips, networks, tmp_path, capsys):
-    from tests.videos import shorten
-
-    shorten(clips / "carphone_pristine.mp4", tmp_path / "talk.mp4", 4)
-    emotion = make_checkpoint(tmp_path / "e.ckpt", tasks=Tasks(affect=True))  # no class is needed behind the filter
-    flags = ["--face", networks[0], "--face_threshold", 1, "--video", "false", "--json", "--out", "out"]
-    assert annotate("talk.mp4", "--ckpt", emotion, *flags) == 0
-    (result,) = json.loads(capsys.readouterr().out)["inputs"]
-    assert (result["faces"], result["answered"]) == (4, 0)
-    assert {row["drop_reason"] for row in rows_of(tmp_path / "out" / "talk.csv")} == {"not_face"}
-    assert {row["valence"] for row in rows_of(tmp_path / "out" / "talk.csv")} == {""}
-    assert (tmp_path / "out" / "talk.timeline.png").is_file()
-
-
-def test_the_filter_sees_the_crops_that_it_was_trained_on(astronaut):
-    spec = Align(template="arcface", size=60)
-    frame = Frame(0, None, None, np.asarray(Image.fromarray(astronaut).convert("L")), lambda: astronaut, None)
-    (cut,) = Looker(Align(template="tight", size=96), "a", None, None).look(frame, new_scene=True)
-    seen = FaceFilter(None, 1, 0.5, spec).crop(cut, frame)
-    (expected,) = Looker(spec, "a", None, None).look(frame, new_scene=True)
-    np.testing.assert_array_equal(seen, expected.image)
-    assert FaceFilter(None, 1, 0.5, None).crop(cut, frame) is cut.image
-
-
-@pytest.mark.parametrize(
-    ("flags", "said"),
-    [
-        (["--face_threshold", "1.5"], "--face_threshold must be a probability"),
-        (["--face_label", "nobody"], "--face_label: expected the class"),
-    ],
-)
-def test_annotate_refuses_a_filter_that_makes_no_sense(astronaut, networks, tmp_path, capsys, flags, said):
-    Image.fromarray(astronaut).save(tmp_path / "a.png")
-    emotion = make_checkpoint(tmp_path / "e.ckpt")
-    assert annotate("a.png", "--ckpt", emotion, "--face", networks[0], *flags) == 2
-    assert said in one_sentence(capsys)
-    assert annotate("a.png", "--ckpt", emotion, "--face", emotion) == 2
-    assert "--face and --ckpt: expected two checkpoints" in one_sentence(capsys)

@@ -1,63 +1,46 @@
 """The numbers of a cascade: worked by hand, and what must hold for any answers."""
 
-import json
-
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from align import EyelineError, UsageError
 from curate.manifest import read_curation, read_manifest, write_curation, write_manifest
-from tests.curate.report_sets import HOSTILE, Page
-from train.cascade import (
-    CascadeSpec,
-    Labels,
-    Pair,
-    answer,
-    best_threshold,
-    make_report,
-    parse_threshold,
-    render,
-    write_matrices,
-)
-from train.cascade.answers import Said, emotion_probabilities, face_probabilities
-from train.cascade.drawings import draw_matrix
+from train.cascade import answer, best_threshold, make_report
+from train.cascade.answers import Said
 from train.cascade.examples import worst_examples
 from train.cascade.numbers import as_outcome, gain_tally, score_filter, split_errors
-from train.cascade.truth import FACE_ALONE, read_truth
-from train.checkpoints import Checkpoint
-from train.evaluate import write_report
 from train.evaluate.bootstrap import intervals, units_of
 from train.evaluate.tallies import tallies
 from train.metrics import confusion
 from train.tasks import Tasks
 
-from .cascade_cases import EMOTIONS, LABELS, by_hand, mixed_set, said_of
+from .cascade_cases import (
+    CALM,
+    EMOTIONS,
+    IS_FACE,
+    JOY,
+    LABELS,
+    LIKELIEST,
+    NONE,
+    SAD,
+    by_hand,
+    said_of,
+    systems,
+    ten_rows,
+    worked_by_hand,
+)
 from .evaluations import rows_of
-
-SAD, JOY, CALM, NONE = 0, 1, 2, 3
-COUNTS = {"test": {"sad": 2, "joy": 3, "calm": 1, "not_face": 4}}
-TRUE = [SAD, SAD, JOY, JOY, JOY, CALM, NONE, NONE, NONE, NONE]
-LIKELIEST = [SAD, JOY, JOY, JOY, SAD, CALM, SAD, JOY, JOY, CALM]
-IS_FACE = [0.9, 0.8, 0.2, 0.9, 0.7, 0.5, 0.1, 0.6, 0.3, 0.4]
-"""Of ten rows: one right joy is rejected, one non-face passes as joy, calm passes at the very threshold."""
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    return mixed_set(tmp_path_factory.mktemp("set"), COUNTS)
+    return ten_rows(tmp_path_factory.mktemp("set"))
 
 
 @pytest.fixture(scope="module")
 def report(root):
-    improved = said_of([0.9] * 6 + [0.1] * 4, [SAD, SAD, JOY, JOY, SAD, CALM, SAD, SAD, SAD, SAD])
-    return make_report(by_hand(root, said_of(IS_FACE, LIKELIEST), improved))
-
-
-def systems(report):
-    return {system["key"]: system for system in report.record["systems"]}
+    return worked_by_hand(root)
 
 
 def test_a_filter_passes_at_its_threshold_and_its_rejections_are_no_emotion():
@@ -136,7 +119,7 @@ def test_a_leak_and_other_crops_are_said(root, tmp_path):
     write_curation(tmp_path, {**read_curation(root), "config": {"align": {"detector": "hog", "template": "arcface"}}})
     found = make_report(by_hand(tmp_path, said_of(IS_FACE, LIKELIEST))).record["leaks"]
     warned = [leak["text"] for leak in found if leak["level"] == "warning"]
-    expected = "the network was trained on tight crops; those of this set are arcface."
+    expected = "The network was trained on tight crops; those of this set are arcface."
     assert warned == [f"--{name}: {expected}" for name in ("face", "emotion")]
     same = make_report(by_hand(root, said_of(IS_FACE, LIKELIEST))).record["leaks"]
     assert not [leak for leak in same if leak["level"] == "warning"]
@@ -227,180 +210,3 @@ def test_the_gain_is_paired_and_that_over_itself_is_none():
     outcome = as_outcome(true, after, 4)
     both = intervals([*tallies(outcome, Tasks(LABELS.names)), gain], units, 0)
     assert set(both) == {"accuracy_micro", "f1_macro", "gain"}
-
-
-# what the labels of a set and the classes of the networks mean
-
-
-def relabelled(root, tmp_path, labels):
-    """The same crops with other labels."""
-    rows = read_manifest(root)
-    rows["label"] = labels
-    write_manifest(tmp_path, rows)
-    write_curation(tmp_path, read_curation(root))
-    if not (tmp_path / "crops").exists():
-        (tmp_path / "crops").symlink_to(root / "crops")
-    return tmp_path
-
-
-def test_labels_that_no_network_knows_are_counted_and_left_out(root, tmp_path, capsys):
-    labels = ["sad", "sad", "joy", "joy", None, "calm", "not_face", "bored", "bored", "face"]
-    found = relabelled(root, tmp_path, labels)
-    truth = read_truth(found, "test", LABELS)
-    assert truth.places.tolist() == [0, 1, 2, 3, 5, 6, 9]
-    assert truth.true.tolist() == [SAD, SAD, JOY, JOY, CALM, NONE, FACE_ALONE]
-    assert truth.left_out == (("bored", 2), (None, 1))
-    assert truth.answered.tolist() == [0, 1, 2, 3, 4, 5]
-    assert truth.rows.face_ids[-1] == "s-00000009-00"
-    said = said_of(IS_FACE, LIKELIEST).take(truth.places)
-    report = make_report(by_hand(found, said))
-    err = capsys.readouterr().err
-    assert "test rows that are left out, since no network knows their label: 2 'bored', 1 without a label" in err
-    assert "which count for the filter alone: 1 'face'" in err
-    assert report.record["rows"]["left_out"] == [{"label": "bored", "rows": 2}, {"label": None, "rows": 1}]
-    assert report.record["rows"]["faces_of_no_emotion"] == 1
-    assert systems(report)["filter"]["rows"] == 6
-    assert report.record["filters"][0]["faces"] == 6  # the one of no known emotion counts for the filter
-    write_report(report, render, tmp_path / "out")
-    page = Page(tmp_path / "out" / "report.html")
-    assert "Left out, since no network knows the label: 2 bored, 1 without a label" in page.text
-    assert "1 row labelled face: faces of no known emotion" in page.text
-
-
-def test_a_face_of_no_known_emotion_that_is_rejected_is_shown_under_its_label(root, tmp_path):
-    found = relabelled(root, tmp_path, ["face", "sad", *["joy"] * 3, "calm", *["not_face"] * 4])
-    report = make_report(by_hand(found, said_of([0.1, *IS_FACE[1:]], LIKELIEST)))
-    assert [example["truth"] for example in report.record["filters"][0]["examples"]["rejected"]] == ["face", "joy"]
-    assert systems(report)["filter"]["errors"]["faces_rejected"] == 1
-
-
-@pytest.mark.parametrize(
-    ("labels", "said"),
-    [
-        (["not_face"] * 10, r"expected test rows of an emotion, one of .*\(found 10 'not_face'\)"),
-        (["sad"] * 10, r"expected test rows that are not a face, labelled 'not_face' \(found 10 'sad'\)"),
-        (["face"] * 5 + ["not_face"] * 5, r"rows of an emotion.*\(found 5 'face', 5 'not_face'\)"),
-        ([None] * 10, r"found 10 without a label"),
-    ],
-)
-def test_a_split_without_faces_or_without_non_faces_is_refused(root, tmp_path, labels, said):
-    with pytest.raises(EyelineError, match=said):
-        read_truth(relabelled(root, tmp_path, labels), "test", LABELS)
-
-
-def test_an_empty_split_is_refused(root):
-    with pytest.raises(EyelineError, match=r"expected val rows of an emotion.*\(found no kept row\)"):
-        read_truth(root, "val", LABELS)
-
-
-def test_columns_go_by_name_and_every_other_class_is_not_a_face():
-    labels = Labels(("sad", "joy"), "person", ("hand", "wall"))
-    face, emotion = (
-        Checkpoint(None, {"tasks": {"classes": classes, "affect": True}}, 0, {})
-        for classes in (["hand", "person", "wall"], ["joy", "sad"])
-    )
-    outputs = torch.tensor([[1.0, 2.0, 0.5, 9.0, 9.0]])
-    expected = np.exp([1.0, 2.0, 0.5]) / np.exp([1.0, 2.0, 0.5]).sum()
-    assert face_probabilities(outputs, face, labels) == pytest.approx([expected[1]])
-    emotions = emotion_probabilities(torch.tensor([[1.0, 3.0, 9.0, 9.0]]), emotion, labels)
-    assert emotions[0] == pytest.approx([np.exp(3) / (np.exp(3) + np.e), np.e / (np.exp(3) + np.e)])
-    assert Pair(face, emotion).face is face
-
-
-@pytest.mark.parametrize("given", ["1.2", "-0.1", "much", "nan", "inf", ""])
-def test_a_threshold_is_a_probability_or_a_split(given):
-    with pytest.raises(UsageError, match="--threshold must be a probability"):
-        parse_threshold(given)
-
-
-def test_thresholds_are_read():
-    assert [parse_threshold(given) for given in ("0", "1", "0.25", "val")] == [0.0, 1.0, 0.25, "val"]
-
-
-@pytest.mark.parametrize(("split", "threshold"), [("test", "test"), ("test", "all"), ("all", "val")])
-def test_a_threshold_is_not_chosen_on_the_rows_it_is_judged_by(tmp_path, split, threshold):
-    with pytest.raises(UsageError, match="looks better than it is"):
-        CascadeSpec(tmp_path, split, threshold)
-
-
-# the page and the pictures
-
-
-@pytest.fixture(scope="module")
-def page(report, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("out")
-    write_report(report, render, folder)
-    return Page(folder / "report.html"), folder
-
-
-def test_the_page_shows_the_record(page, report):
-    shown, folder = page
-    assert json.loads((folder / "report.json").read_text()) == json.loads(json.dumps(report.record))
-    assert shown.sections() == {
-        "summary", "matrices", "errors", "filter", "classes", "examples", "leaks", "making",
-    }  # fmt: skip
-    cells = shown.row("Accuracy over all rows")[0]
-    assert [cell[:5] for cell in cells[1:]] == ["0.400", "0.600", "0.900"]
-    assert [cell[:5] for cell in shown.row("Gain over")[0][1:]] == ["\u2013", "0.200", "0.500"]
-    (row,) = [row for row in shown.row("With the filter") if "60.0 %" in row[1]]
-    assert [cell.split()[0] for cell in row[1:5]] == ["6", "1", "1", "2"]
-    assert shown.row("--face")[0][1:3] == ["0.500", "6"]
-    assert len(shown.row("not_face")[0]) == 2 + 3 * 3
-    labels = [value for tag, name, value in shown.attributes if (tag, name) == ("svg", "aria-label")]
-    assert [label.split(": ")[-1] for label in labels] == ["4 of 10 right", "6 of 10 right", "9 of 10 right"]
-    assert "joy, answered not_face: 1 of 3" in shown.text
-    assert any("not_face" in tile and "face: 60.0 %" in tile and "emotion: joy (80 %)" in tile for tile in shown.tiles)
-
-
-def test_the_page_needs_nothing_from_outside(page):
-    shown, _ = page
-    assert "script" not in shown.tags
-    addresses = [value for _, name, value in shown.attributes if name in ("src", "href")]
-    assert all(value.startswith(("data:image/webp;base64,", "#")) for value in addresses)
-    links = {value[1:] for tag, name, value in shown.attributes if (tag, name) == ("a", "href")}
-    assert links <= shown.sections()
-    assert "url(" not in shown.source
-
-
-def test_a_matrix_is_drawn_as_it_is_counted(report):
-    drawn = draw_matrix(report.record["systems"][1], LABELS.names)
-    assert [cell.count for cell in drawn.cells[4:8]] == ["1", "1", "0", "1"]
-    assert [cell.share for cell in drawn.cells[4:8]] == ["33 %", "33 %", "", "33 %"]
-    assert [cell.is_hit for cell in drawn.cells[4:8]] == [False, True, False, False]
-    assert drawn.cells[15].shade == pytest.approx(0.85 * 0.75, abs=1e-3)
-    assert max(cell.x for cell in drawn.cells) + 42 <= drawn.width
-    names = [f"class {i}" for i in range(25)]
-    many = draw_matrix({"title": "", "rows": 0, "confusion": np.eye(25, dtype=int).tolist()}, names)
-    assert {cell.count for cell in many.cells} == {""}
-
-
-def test_pictures_of_the_matrices_are_written(report, tmp_path):
-    files = write_matrices(report.record, tmp_path)
-    assert sorted(files) == [f"confusion-{key}.png" for key in ("alone", "filter", "improved")]
-    assert all((tmp_path / name).read_bytes()[:4] == b"\x89PNG" for name in files)
-
-
-def test_hostile_names_show_as_text_and_lost_crops_are_said(root, tmp_path):
-    rows = read_manifest(root)
-    rows["source"] = [HOSTILE[i % len(HOSTILE)] for i in range(len(rows))]
-    evil = "<img src=x onerror=alert(1)>"
-    rows["label"] = rows["label"].replace({"sad": evil, "not_face": "<b>no</b>"})
-    write_manifest(tmp_path, rows)
-    write_curation(tmp_path, read_curation(root))
-    labels = Labels((evil, "joy", "calm"), "face", ("<b>no</b>",))
-    report = make_report(by_hand(tmp_path, said_of(IS_FACE, LIKELIEST), labels=labels))
-    write_report(report, render, tmp_path / "out")
-    page = Page(tmp_path / "out" / "report.html")
-    assert not [name for _, name, _ in page.attributes if name.startswith("on")]
-    assert not page.pictures()  # there are no crops below this set
-    assert "2 crops to be shown here could not be read" in page.text
-    assert page.row(evil)
-    assert "script" not in page.tags
-
-
-def test_an_emotion_without_a_row_is_said(root, tmp_path):
-    found = relabelled(root, tmp_path, ["sad", "sad", *["joy"] * 4, *["not_face"] * 4])
-    report = make_report(by_hand(found, said_of(IS_FACE, LIKELIEST)))
-    assert systems(report)["filter"]["absent_classes"] == ["calm"]
-    write_report(report, render, tmp_path / "out")
-    assert "No row is calm: it has no recall" in Page(tmp_path / "out" / "report.html").text

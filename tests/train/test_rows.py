@@ -12,6 +12,7 @@ from train.rows import absent_classes, labelled, read_rows, read_tasks, require_
 from train.tasks import Tasks
 
 from .conftest import CLASSES, write_set
+from .evaluations import rows_of
 
 
 @pytest.fixture
@@ -61,6 +62,17 @@ def test_rows_without_a_label_are_left_out(tmp_path, rows):
     assert class_of(there) == [1, 0, 0]
     assert there.face_ids == part.face_ids[2:]
     assert there.paths == part.paths[2:]
+
+
+def test_faces_are_taken_with_all_that_is_known_of_them():
+    rows = rows_of(4, subjects=["a", None, "c", "d"], sources=["1", "2", "3", "4"])
+    rows = dataclasses.replace(
+        rows, repeats=np.array([1, 2, 3, 4]), targets=np.arange(8, dtype=np.float32).reshape(4, 2)
+    )
+    taken = rows.take(np.array([2, 1]))
+    assert (taken.face_ids, taken.subjects, taken.sources) == (("f2", "f1"), ("c", None), ("3", "2"))
+    assert [path.name for path in taken.paths] == ["2.png", "1.png"]
+    assert (taken.repeats.tolist(), taken.targets.tolist()) == ([3, 2], [[4, 5], [2, 3]])
 
 
 def test_a_label_outside_the_class_list_is_named(tmp_path, rows):

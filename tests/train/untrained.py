@@ -13,8 +13,8 @@ ALL_TASKS = Tasks(["not_face", "face"], affect=True, units=["au_4", "au_12"])
 ALIGNMENT = {"detector": "hog", "landmarks": "dlib5", "template": "tight", "size": 64}
 
 
-def untrained(name="test_resnet", tasks=ALL_TASKS, freeze="none", **backbone):
-    torch.manual_seed(0)
+def untrained(name="test_resnet", tasks=ALL_TASKS, freeze="none", seed=0, **backbone):
+    torch.manual_seed(seed)
     spec = BackboneSpec(name, **({"size_px": 64} | backbone)).without_weights()
     model = FaceModel(tasks, spec, finetune=FinetuneSpec(freeze)).eval()
     with torch.no_grad():

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from align import Box, Eyes, Face, UsageError, align_face, encode, load_image
 from curate import NO_DETECTOR, Align, Cut, Frame
 
-from ..cascade import face_class, require_classes
+from ..cascade import face_class, require_classes, require_finite
 from ..checkpoints import load_model, read_checkpoint, resolve
 from .alignment import alignment_of
 from .answerer import Answerer
@@ -22,12 +23,14 @@ class FaceFilter:
     """A network that tells faces from other things.
 
     Attributes:
+        path: Of its checkpoint.
         answerer: Asks it.
         column: Of a face, in its answers.
         threshold: Least probability of a face that passes.
         spec: How its training faces were cropped; None takes the crops of the network that annotates.
     """
 
+    path: Path
     answerer: Answerer
     column: int
     threshold: float
@@ -44,9 +47,14 @@ class FaceFilter:
         return as_stored(align_face(frame.rgb(), face, self.spec.crop_spec()).image, self.spec)
 
     def passes(self, crops: Sequence[NDArray[np.uint8]]) -> list[bool]:
-        """Tell which crops, uint8 [H, W, 3], show a face."""
-        shares: NDArray[np.float32] = self.answerer(crops)[:, self.column]
-        return [bool(share >= self.threshold) for share in shares]
+        """Tell which crops, uint8 [H, W, 3], show a face.
+
+        Raises:
+            EyelineError: The network's answers are no numbers.
+        """
+        answers = self.answerer(crops)
+        require_finite(torch.from_numpy(answers), self.path)
+        return [bool(share >= self.threshold) for share in answers[:, self.column]]
 
 
 def open_filter(paths: tuple[Path, Path], label: str | None, threshold: float, like: Answerer) -> FaceFilter:
@@ -72,7 +80,7 @@ def open_filter(paths: tuple[Path, Path], label: str | None, threshold: float, l
     kept = checkpoint.alignment
     spec = alignment_of(kept, {}, checkpoint.path) if kept and kept.get("detector") != NO_DETECTOR else None
     answerer = like.with_model(load_model(checkpoint.path))
-    return FaceFilter(answerer, checkpoint.tasks.classes.index(name), threshold, spec)
+    return FaceFilter(face, answerer, checkpoint.tasks.classes.index(name), threshold, spec)
 
 
 def as_stored(image: NDArray[np.uint8], spec: Align) -> NDArray[np.uint8]:

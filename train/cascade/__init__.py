@@ -1,6 +1,6 @@
 """Two networks in a cascade: the first tells faces from other things, the second the emotion of what passed."""
 
-from .answers import answer, best_threshold
+from .answers import answer, best_threshold, require_finite
 from .networks import NOT_FACE, Labels, Networks, Pair, face_class, read_networks, require_classes
 from .page import render
 from .predictions import write_predictions
@@ -23,6 +23,7 @@ __all__ = [
     "read_networks",
     "render",
     "require_classes",
+    "require_finite",
     "write_matrices",
     "write_predictions",
 ]

@@ -1,16 +1,16 @@
 """What a cascade answers, of what its two networks say."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
-from ..checkpoints import Checkpoint
-from .networks import Labels
+from align import EyelineError
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from ..checkpoints import Checkpoint
+from ..evaluate.tallies import Floats, Ints
+from .networks import Labels
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,19 @@ def emotion_probabilities(outputs: Tensor, checkpoint: Checkpoint, labels: Label
     tasks = checkpoint.tasks
     columns = [tasks.classes.index(name) for name in labels.emotions]
     return np.asarray(tasks.split(outputs.double()).classes.softmax(1)[:, columns])
+
+
+def require_finite(outputs: Tensor, path: Path) -> None:
+    """Refuse outputs, or probabilities, [N, outputs], that are no numbers: no threshold would pass them.
+
+    Raises:
+        EyelineError: Some are not.
+    """
+    if bad := int((~outputs.isfinite()).any(1).sum()):
+        raise EyelineError(
+            f"{path}: expected outputs that are finite numbers (found NaN or infinite ones in {bad} of {len(outputs)} "
+            "rows): its training diverged; train it anew with a lower learning rate"
+        )
 
 
 def answer(said: Said, threshold: float | None) -> Ints:

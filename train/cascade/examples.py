@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from .answers import Floats, Ints, Said
+from ..evaluate.mistakes import greatest
+from ..evaluate.tallies import Ints
+from .answers import Said
 from .truth import Truth
 
 MOST = 64
@@ -63,14 +63,9 @@ def worst_examples(truth: Truth, said: Said, threshold: float, names: Sequence[s
         return tuple(_example(truth, said, place, names, root) for place in chosen.tolist())
 
     return Examples(
-        listed(_greatest(said.is_face, ~truth.is_face & passes, most)),
-        listed(_greatest(-said.is_face, truth.is_face & ~passes, most)),
+        listed(greatest(said.is_face, ~truth.is_face & passes, most)),
+        listed(greatest(-said.is_face, truth.is_face & ~passes, most)),
     )
-
-
-def _greatest(values: Floats, chosen: Ints, most: int) -> Ints:
-    places = np.flatnonzero(chosen)
-    return places[np.argsort(-values[places], kind="stable")[:most]].astype(np.int64)
 
 
 def _example(truth: Truth, said: Said, place: int, names: Sequence[str], root: Path) -> Example:

@@ -58,6 +58,11 @@ class Networks:
     labels: Labels
 
     @property
+    def pairs(self) -> list[Pair]:
+        """The first pair, and the improved one where there is one."""
+        return [self.first] if self.improved is None else [self.first, self.improved]
+
+    @property
     def all(self) -> dict[str, Checkpoint]:
         """Each checkpoint once, by the flag that named it."""
         named = {"face": self.first.face, "emotion": self.first.emotion}
@@ -99,9 +104,14 @@ def read_labels(pair: Pair, face_label: str | None) -> Labels:
     """Find out which class passes, and which names are emotions.
 
     Raises:
-        UsageError: It is not clear which class passes, or a name is a class of both networks.
+        UsageError: The two are the wrong way round, it is not clear which class passes, or a name is one of both.
     """
     classes, emotions = pair.face.tasks.classes, pair.emotion.tasks.classes
+    if (name := face_label or USUAL_FACE) in emotions and name not in classes:
+        raise UsageError(
+            f"--face and --emotion: expected a network that tells faces, then one that tells emotions (found {name!r} "
+            f"among the classes of --emotion {pair.emotion.path}, {emotions}); give them the other way round"
+        )
     wanted = face_class(pair.face, face_label)
     both = [name for name in emotions if name in {*classes, NOT_FACE}]
     if both:
@@ -122,10 +132,11 @@ def face_class(checkpoint: Checkpoint, face_label: str | None) -> str:
     """
     classes = checkpoint.tasks.classes
     wanted = USUAL_FACE if face_label is None else face_label
-    if wanted not in classes or (face_label is None and len(classes) > 2):
+    if wanted not in classes or wanted == NOT_FACE or (face_label is None and len(classes) > 2):
         got = f"got {face_label!r}" if face_label is not None else "got none"
+        offered = [name for name in classes if name != NOT_FACE]
         raise UsageError(
-            f"--face_label: expected the class of {checkpoint.path} that is a face, one of {classes} ({got}); "
+            f"--face_label: expected the class of {checkpoint.path} that is a face, one of {offered} ({got}); "
             "name it, every other class is then not a face"
         )
     return wanted

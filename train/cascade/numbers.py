@@ -7,10 +7,9 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 
-from ..evaluate.tallies import Floats, Numbers, Tally, divide
+from ..evaluate.tallies import Floats, Ints, Numbers, Tally, divide
 from ..metrics import Outcome, per_unit
 from ..tasks import Tasks
-from .answers import Ints
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Everything that is known of a cascade on a set, in plain values; the files are written as those of `evaluate` are."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +10,23 @@ import numpy as np
 from align import replacing
 from curate import Check, Crops, read_curation
 
-from ..checkpoints import Checkpoint
+from ..checkpoints import Checkpoint, run_folder_of
 from ..console import notice
-from ..evaluate import Report, find_leaks, package_versions
+from ..evaluate import Report, leaks_from_training, leaks_within, package_versions, worst_first
 from ..evaluate.bootstrap import intervals, units_of
-from ..evaluate.tallies import tallies
-from ..figures import confusion_figure
+from ..evaluate.tallies import Ints, tallies
+from ..figures import confusion_figure, save_figure
 from ..metrics import confusion, per_class
 from ..metrics.classes import class_summary
 from ..tasks import Tasks
-from .answers import Ints, answer
+from .answers import answer
 from .examples import MOST, worst_examples
-from .networks import NOT_FACE
 from .numbers import as_outcome, gain_tally, score_filter, split_errors
 from .run import Evaluated
-from .truth import FACE_ALONE, said_of, take_rows
+from .truth import FACE_ALONE, said_of
 
-_ORDER = ("failed", "warning", "ok", "skipped")
+_KEYS = ("alone", "filter", "improved")
+"""The ways to answer."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _system(evaluated: Evaluated, system: _System) -> dict[str, Any]:
     outcome, tasks = as_outcome(true, system.answers, len(names)), Tasks(names)
     before = evaluated.said[0].take(truth.answered).likeliest
     gain = gain_tally(true, system.answers, before)
-    units = units_of(take_rows(truth.rows, truth.answered))
+    units = units_of(truth.rows.take(truth.answered))
     found = intervals([*tallies(outcome, tasks), gain], units, evaluated.spec.seed)
     scores = per_class(outcome, tasks)
     right, is_face = system.answers == true, true < len(labels.emotions)
@@ -144,16 +144,16 @@ def _system(evaluated: Evaluated, system: _System) -> dict[str, Any]:
 
 
 def _filters(evaluated: Evaluated) -> list[dict[str, Any]]:
-    """Compute what each first network is worth, and find what it is most wrong about."""
+    """Compute what each first network is worth at its threshold, and find what it is most wrong about."""
     truth, networks = evaluated.truth, evaluated.networks
-    labels = networks.labels
-    names = [*labels.emotions, NOT_FACE, labels.face]
-    pairs = [networks.first, *([networks.improved] if networks.improved else [])]
+    pairs, names = networks.pairs, [*networks.labels.names, networks.labels.face]
     flags = {found.path: f"--{name}" for name, found in networks.all.items()}
-    most = MOST // (2 * len(pairs))
+    asked = list(zip(_KEYS[1 : 1 + len(pairs)], pairs, evaluated.said, evaluated.thresholds, strict=True))
+    if len(pairs) > 1 and pairs[0].face == pairs[1].face and evaluated.thresholds[0] == evaluated.thresholds[1]:
+        asked = asked[:1]  # one filter before both second networks
+    most = MOST // (2 * len(asked))
     made = []
-    keys = ("filter", "improved")[: len(pairs)]
-    for key, pair, said, threshold in zip(keys, pairs, evaluated.said, evaluated.thresholds, strict=True):
+    for key, pair, said, threshold in asked:
         examples = worst_examples(truth, said, threshold, names, evaluated.spec.root, most)
         score = score_filter(truth.is_face, said.is_face, threshold)
         made.append({"key": key, "flag": flags[pair.face.path], **asdict(score), "examples": asdict(examples)})
@@ -173,41 +173,38 @@ def _network(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def _checks(evaluated: Evaluated) -> list[Check]:
     """Look for leaks into what each network was trained on, and for other crops than it was trained on."""
-    spec, found = evaluated.spec, []
-    trained_on = read_curation(spec.root).get("config") or {}
+    spec, found = evaluated.spec, leaks_within(evaluated.spec.root)
+    align = (read_curation(spec.root).get("config") or {}).get("align") or {}
     for name, checkpoint in evaluated.networks.all.items():
-        folder = checkpoint.path.parent.parent if checkpoint.path.parent.name == "checkpoints" else None
-        checks = find_leaks(spec.root, (spec.split,), folder)
-        found += [_named(name, check) if "training set" in check.text else check for check in checks]
-        found += _other_crops(name, checkpoint, trained_on.get("align") or {})
-    return sorted(dict.fromkeys(found), key=lambda check: _ORDER.index(check.level))
+        own = leaks_from_training(spec.root, (spec.split,), run_folder_of(checkpoint.path))
+        own += _other_crops(checkpoint, align)
+        found += [replace(check, text=f"--{name}: {check.text}") for check in own]
+    return worst_first(found)
 
 
-def _named(name: str, check: Check) -> Check:
-    return Check(check.level, f"--{name}: {check.text}", check.details, check.topic)
-
-
-def _other_crops(name: str, checkpoint: Checkpoint, align: dict[str, Any]) -> list[Check]:
+def _other_crops(checkpoint: Checkpoint, align: dict[str, Any]) -> list[Check]:
     """Warn where the set's crops show another part of the face than those that a network was trained on."""
     trained, here = checkpoint.alignment.get("template"), align.get("template")
     if "none" in (checkpoint.alignment.get("detector"), align.get("detector")) or trained == here or not here:
         return []
     said = "does not say how its training faces were cropped" if trained is None else f"was trained on {trained} crops"
-    return [Check("warning", f"--{name}: the network {said}; those of this set are {here}.", topic="split")]
+    return [Check("warning", f"The network {said}; those of this set are {here}.", topic="split")]
 
 
 def write_matrices(record: dict[str, Any], folder: Path) -> dict[str, str]:
-    """Draw the confusion matrix of each way to answer as `confusion-<key>.png`.
+    """Draw the confusion matrix of each way to answer as `confusion-<key>.png`; those of a run before this go.
 
     Returns:
         The path of each file, by its name.
     """
     files = {}
+    for key in _KEYS:
+        (folder / f"confusion-{key}.png").unlink(missing_ok=True)
     for system in record["systems"]:
         name = f"confusion-{system['key']}.png"
         counts = np.array(system["confusion"], dtype=np.int64)
         title = f"{system['title']}: {system['accuracy_micro']:.1%} of {system['rows']:,} right"
         with replacing(folder / name) as temporary:
-            confusion_figure(counts, record["labels"]["answers"], title).savefig(temporary, dpi=120)
+            save_figure(confusion_figure(counts, record["labels"]["answers"], title), temporary)
         files[name] = str(folder / name)
     return files

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast, get_args
 
+import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
@@ -13,9 +14,10 @@ from align import EyelineError, UsageError
 from ..checkpoints import Checkpoint, load_model
 from ..data import FaceData
 from ..evaluate import make_trainer
+from ..module import FaceModel
 from ..rows import Split, read_rows, select
 from ..tta import Views
-from .answers import Said, best_threshold, emotion_probabilities, face_probabilities
+from .answers import Said, best_threshold, emotion_probabilities, face_probabilities, require_finite
 from .networks import Labels, Networks, Pair
 from .truth import Truth, read_truth
 
@@ -105,25 +107,20 @@ class Runner:
         Raises:
             EyelineError: A crop is missing, or the network's outputs are no numbers.
         """
-        missing = [split for split in splits if (checkpoint.path, split) not in self._outputs]
-        model = load_model(checkpoint.path) if missing else None
-        trainer = make_trainer(self.spec.accelerator, "1") if missing else None
-        for split in missing:
-            data = FaceData(
-                root=self.spec.root, batch_size=self.spec.batch_size, tta=self.spec.tta, predict_split=split
-            )
-            assert trainer is not None  # noqa: S101 - for mypy
-            parts: Any = trainer.predict(model, datamodule=data)
-            rows, outputs = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
-            found = outputs[rows.argsort()]
-            bad = int((~found.isfinite()).any(1).sum())
-            if bad:
-                raise EyelineError(
-                    f"{checkpoint.path}: expected outputs that are finite numbers (found NaN or infinite ones in {bad} "
-                    f"of {len(found)} rows): its training diverged; train it anew with a lower learning rate"
-                )
-            self._outputs[checkpoint.path, split] = found
+        if missing := [split for split in splits if (checkpoint.path, split) not in self._outputs]:
+            model, trainer = load_model(checkpoint.path), make_trainer(self.spec.accelerator, "1")
+            for split in missing:
+                found = self._run(trainer, model, split)
+                require_finite(found, checkpoint.path)
+                self._outputs[checkpoint.path, split] = found
         return [self._outputs[checkpoint.path, split] for split in splits]
+
+    def _run(self, trainer: pl.Trainer, model: FaceModel, split: Split) -> Tensor:
+        spec = self.spec
+        data = FaceData(root=spec.root, batch_size=spec.batch_size, tta=spec.tta, predict_split=split)
+        parts: Any = trainer.predict(model, datamodule=data)
+        rows, outputs = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+        return outputs[rows.argsort()]
 
     def said(self, pair: Pair, splits: Sequence[Split]) -> list[Said]:
         """Ask both networks of a pair about every row of splits."""
@@ -144,11 +141,11 @@ def evaluate_cascade(networks: Networks, spec: CascadeSpec) -> Evaluated:
         UsageError: The device is not there.
         EyelineError: A split lacks faces or non-faces, or a crop is missing.
     """
-    splits: list[Split] = [spec.split, *([spec.threshold] if isinstance(spec.threshold, str) else [])]
-    truths = [read_truth(spec.root, split, networks.labels) for split in splits]
-    runner = Runner(spec, networks.labels)
+    chosen = {"--split": spec.split} | ({"--threshold": spec.threshold} if isinstance(spec.threshold, str) else {})
+    truths = [read_truth(spec.root, split, networks.labels, flag) for flag, split in chosen.items()]
+    runner, splits = Runner(spec, networks.labels), list(chosen.values())
     said, thresholds = [], []
-    for pair in [networks.first, *([networks.improved] if networks.improved else [])]:
+    for pair in networks.pairs:
         here, *other = (
             found.take(truth.places) for found, truth in zip(runner.said(pair, splits), truths, strict=True)
         )

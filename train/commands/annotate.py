@@ -6,7 +6,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from align import console
+from align import UsageError, console
 
 _ALIGNMENT = {
     "detector": (str, "what finds the faces"),
@@ -36,7 +36,12 @@ def make_parser() -> ArgumentParser:
     add("--ckpt", type=Path, required=True, help="the checkpoint that eyeline-train fit wrote")
     add("--face", type=Path | None, default=None, help="a checkpoint that tells faces from other things, asked first")
     add("--face_label", type=str | None, default=None, help="the class of --face that passes; face if not given")
-    add("--face_threshold", type=float, default=0.5, help="the least probability of a face that passes")
+    add(
+        "--face_threshold",
+        type=float | None,
+        default=None,
+        help="the least probability of a face that passes; 0.5 if not given",
+    )
     add("--out", type=Path, default=Path("annotated"), help="the folder of what is written")
     add("--every", type=int, default=1, help="look at 1 frame in so many; those between show the last answer")
     add("--smooth_s", type=float, default=0.0, help="smooth answers over time, with this time constant in seconds")
@@ -64,6 +69,9 @@ def run(arguments: Namespace) -> int:
     from ..annotate.inputs import list_inputs
     from ..checkpoints import load_model, resolve
 
+    for name in ("face_label", "face_threshold"):
+        if arguments.face is None and getattr(arguments, name) is not None:
+            raise UsageError(f"--{name}: expected --face, the checkpoint that it is about (got none); give it, too")
     named = {name: getattr(arguments, name) for name in Options.__dataclass_fields__}
     options = Options(**named)
     inputs = list_inputs(arguments.paths, options.out)
@@ -75,7 +83,8 @@ def run(arguments: Namespace) -> int:
     answerer = Answerer(model, device, options)
     face_filter = None
     if arguments.face is not None:
-        face_filter = open_filter((arguments.face, path), arguments.face_label, arguments.face_threshold, answerer)
+        threshold = 0.5 if arguments.face_threshold is None else arguments.face_threshold
+        face_filter = open_filter((arguments.face, path), arguments.face_label, threshold, answerer)
     job = Job(answerer, spec, options, face_filter)
     with console.progress_bar() as bar:
         task = bar.add_task("frames", total=None, note="")

@@ -1,9 +1,10 @@
 """Tell faces from other things by one checkpoint, and the emotion of what passed by another; evaluate or predict."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jsonargparse import ArgumentParser, Namespace
+from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from align import UsageError, console
 
@@ -21,7 +22,7 @@ def make_parser() -> ArgumentParser:
     add("--improved_emotion", type=Path | None, default=None, help="a better second network, likewise")
     add(
         "--split",
-        choices=["train", "val", "test", "all", None],
+        type=Literal["train", "val", "test", "all"] | None,
         default=None,
         help="the rows that are looked at; test if not given, all with --predictions",
     )
@@ -35,9 +36,9 @@ def make_parser() -> ArgumentParser:
     add("--predictions", action="store_true", help="write predictions.csv and evaluate nothing; needs no labels")
     add("--out", type=Path, default=Path("cascade"), help="the folder of what is written")
     add("--tta", choices=["none", "flip", "ten_crop"], default="none", help="views of each face; answers are averaged")
-    add("--batch_size", type=int, default=64, help="crops that a network sees at once")
+    add("--batch_size", type=PositiveInt, default=64, help="crops that a network sees at once")
     add("--accelerator", type=str, default="auto", help="as Lightning's trainer takes it: cpu, gpu")
-    add("--seed", type=int, default=0, help="of the resamples that the intervals come from")
+    add("--seed", type=NonNegativeInt, default=0, help="of the resamples that the intervals come from")
     add("--json", action="store_true", help="print one JSON result instead of tables")
     return parser
 
@@ -60,9 +61,17 @@ def run(arguments: Namespace) -> int:
         accelerator=arguments.accelerator,
         seed=arguments.seed,
     )
+    _require_folder(arguments.out)
     networks = read_networks(given, arguments.face_label)
     with quiet():
         return _predict(networks, spec, arguments) if arguments.predictions else _evaluate(networks, spec, arguments)
+
+
+def _require_folder(out: Path) -> None:
+    """Refuse a place where no folder can be, before networks run for long."""
+    found = next((path for path in (out, *out.parents) if path.exists()), Path())
+    if not found.is_dir():
+        raise UsageError(f"--out {out}: expected a folder, or a place for one (found the file {found}); name another")
 
 
 def _require_one_pair(arguments: Namespace, threshold: Any) -> None:
@@ -108,9 +117,9 @@ def _evaluate(networks: Any, spec: Any, arguments: Namespace) -> int:
 
 def _show(record: dict[str, Any], files: dict[str, str]) -> None:
     """Print how each way to answer does, what the filter is worth, the checks that matter and where the files are."""
-    parts = ("faces_rejected", "not_faces_passed", "wrong_emotion")
+    parts, rows = ("faces_rejected", "not_faces_passed", "wrong_emotion"), record["rows"]
     console.emit_table(
-        f"{record['split']}: {record['rows']['faces']:,} faces and {record['rows']['not_faces']:,} non-faces",
+        f"{record['split']}: {_many(rows['faces'], 'face')} and {_many(rows['not_faces'], 'non-face')}",
         ("answers", "accuracy", "95 % interval", "F1 macro", "faces lost", "non-faces through", "wrong emotions"),
         [
             (s["title"], s["accuracy_micro"], _ends(s), s["f1_macro"], *(s["errors"][part] for part in parts))
@@ -130,6 +139,10 @@ def _show(record: dict[str, Any], files: dict[str, str]) -> None:
             console.notice(f"note: {check['text']}")
     for name, path in files.items():
         console.emit_text(f"{name}: {path}")
+
+
+def _many(count: int, name: str) -> str:
+    return f"{count:,} {name}{'' if count == 1 else 's'}"
 
 
 def _ends(system: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser
+from jsonargparse.typing import NonNegativeInt
 
 from align import UsageError, console
 
@@ -22,7 +23,7 @@ def make_parser() -> ArgumentParser:
     parser.add_argument("--batch_size", type=int, default=64, help="Crops a step and device.")
     parser.add_argument("--accelerator", type=str, default="auto", help="As Lightning's trainer takes it: cpu, gpu.")
     parser.add_argument("--devices", type=str, default="1", help="Likewise: a number, a list, auto.")
-    parser.add_argument("--seed", type=int, default=0, help="Of the resamples that the intervals come from.")
+    parser.add_argument("--seed", type=NonNegativeInt, default=0, help="Of the resamples that the intervals come from.")
     parser.add_argument("--json", action="store_true", help="Print report.json on stdout instead of tables.")
     return parser
 
@@ -30,14 +31,14 @@ def make_parser() -> ArgumentParser:
 def run(arguments: Any) -> int:
     """Evaluate, write the report, print its tables or its JSON, and return the exit code."""
     splits = _splits(arguments.splits)  # before anything heavy is loaded
-    from ..checkpoints import NAMES, resolve
+    from ..checkpoints import NAMES, resolve, run_folder_of
     from ..console import quiet
     from ..evaluate import Asked, make_report, render, run_checkpoint, write_report
 
     if arguments.ckpt in NAMES and arguments.run is None:
         raise UsageError(f"--ckpt {arguments.ckpt}: expected --run, the folder of the run; or give the file itself")
     checkpoint = resolve(arguments.ckpt, arguments.run or Path(), "--ckpt")
-    run_folder = arguments.run or (checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else None)
+    run_folder = arguments.run or run_folder_of(checkpoint)
     asked = Asked(
         checkpoint,
         arguments.root,

@@ -1,5 +1,6 @@
 """What stands on two sides: of the set that is evaluated, and of this set and the one that the model was trained on."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,30 +12,41 @@ from align import EyelineError
 from curate import Check, check_leaks, crossing, leak_check, read_curation, read_manifest
 
 _TOPIC = "split"
+_ORDER = ("failed", "warning", "ok", "skipped")
+_LOOKED_AT = "these rows"
+"""The side of all rows that are evaluated where some are their own set's training rows."""
 
 
 def find_leaks(root: Path, splits: tuple[str, ...], run_folder: Path | None) -> list[Check]:
-    """Look for people, sources and near-duplicates on two sides.
+    """Look for people, sources and near-duplicates on two sides, of a set and of it and the training set.
 
     Args:
         root: The set that is evaluated.
-        splits: Its splits that are.
+        splits: Its splits that are; `all` is every kept row.
         run_folder: Of the run, whose logs say which set the model was trained on; None where there is none.
 
     Returns:
         Every check, those that failed first.
     """
+    return worst_first([*leaks_within(root), *leaks_from_training(root, splits, run_folder)])
+
+
+def worst_first(checks: Iterable[Check]) -> list[Check]:
+    """Sort checks: those that failed first, those that were not made last."""
+    return sorted(checks, key=lambda check: _ORDER.index(check.level))
+
+
+def leaks_within(root: Path) -> list[Check]:
+    """Look for people, sources and near-duplicates on two sides of a set."""
     rows, record = read_manifest(root), read_curation(root)
     checks = [check for check in check_leaks(rows, record) if check.topic == _TOPIC]
     if (record.get("split") or {}).get("by") == "source" and (found := crossing(rows, "subject")).leaks:
         checks.append(leak_check("subject", found.leaks))
-    checks += _against_training(root, rows[rows["split"].isin(splits)], record, run_folder)
-    order = ("failed", "warning", "ok", "skipped")
-    return sorted(checks, key=lambda check: order.index(check.level))
+    return checks
 
 
-def _against_training(root: Path, rows: pd.DataFrame, record: Any, run_folder: Path | None) -> list[Check]:
-    """Hold the evaluated faces against those that the model was trained on, where that is another set."""
+def leaks_from_training(root: Path, splits: tuple[str, ...], run_folder: Path | None) -> list[Check]:
+    """Hold the evaluated faces against those that a model was trained on; see `find_leaks`."""
     trained = _training_root(run_folder)
     if trained is None:
         return [
@@ -44,13 +56,19 @@ def _against_training(root: Path, rows: pd.DataFrame, record: Any, run_folder: P
                 topic=_TOPIC,
             )
         ]
+    rows, record = read_manifest(root), read_curation(root)
+    rows = rows[rows["drop_reason"].isna()] if "all" in splits else rows[rows["split"].isin(splits)]
     if trained.resolve() == root.resolve():
-        return []
+        seen = int((rows["split"] == "train").sum())
+        text = f"Leak: {seen:,} of these rows {'is' if seen == 1 else 'are'} of the part that the model was trained on."
+        return [Check("failed", text, topic=_TOPIC)] if seen else []
     said = f"Against the training set {trained}"
     try:
         others = read_manifest(trained)
     except EyelineError as error:
         return [Check("warning", f"{said}: leaks were not looked for ({error}).", topic=_TOPIC)]
+    if {"train", "all"} & set(splits):
+        rows = rows.assign(split=_LOOKED_AT)
     both = pd.concat([others[others["split"] == "train"], rows], ignore_index=True)
     checks = [check for check in check_leaks(both, {**record, "split": _by_subject(record)}) if check.topic == _TOPIC]
     return [replace(check, text=f"{said}: {check.text}") for check in map(_doubted, checks)]

@@ -93,10 +93,10 @@ class _Faces:
         return Mistake(*identity, *said, probability, loss, rows.sources[place], rows.subjects[place])
 
 
-def _greatest(losses: Floats, chosen: Any, most: int) -> Ints:
-    """Give the places of the greatest losses among the chosen ones, greatest first, of equals the first."""
+def greatest(values: Floats, chosen: Any, most: int) -> Ints:
+    """Give the places of the greatest values among the chosen ones, greatest first, of equals the first."""
     places = np.flatnonzero(chosen)
-    return places[np.argsort(-losses[places], kind="stable")[:most]].astype(np.int64)
+    return places[np.argsort(-values[places], kind="stable")[:most]].astype(np.int64)
 
 
 def _classes(logits: Floats, targets: Floats, names: Sequence[str], faces: _Faces, most: int) -> Mistakes:
@@ -114,7 +114,7 @@ def _classes(logits: Floats, targets: Floats, names: Sequence[str], faces: _Face
             float(np.exp(log_probabilities[place, said[place]])),
             float(losses[place]),
         )
-        for place in _greatest(losses, wrong, most).tolist()
+        for place in greatest(losses, wrong, most).tolist()
     )
     return Mistakes("classes", int(wrong.sum()), int(labelled.sum()), worst)
 
@@ -124,7 +124,7 @@ def _affect(outputs: Floats, targets: Floats, faces: _Faces, most: int) -> Mista
     losses = (np.where(labelled, outputs - targets, 0.0) ** 2).sum(1)
     worst = tuple(
         faces.mistake(place, (_point(targets[place]), _point(outputs[place])), None, float(losses[place]))
-        for place in _greatest(losses, labelled.any(1), most).tolist()
+        for place in greatest(losses, labelled.any(1), most).tolist()
     )
     return Mistakes("affect", None, int(labelled.any(1).sum()), worst)
 
@@ -140,7 +140,7 @@ def _units(logits: Floats, targets: Floats, names: Sequence[str], faces: _Faces,
     present, said = targets >= 0.5, logits >= 0
     losses = np.logaddexp(0, np.where(present, -logits, logits))
     wrong = labelled & (present != said)
-    places = _greatest(losses.ravel(), wrong.ravel(), most)
+    places = greatest(losses.ravel(), wrong.ravel(), most)
     worst = []
     for row, column in zip(*np.unravel_index(places, losses.shape), strict=True):
         words = [f"{names[column]} {'present' if there[row, column] else 'absent'}" for there in (present, said)]

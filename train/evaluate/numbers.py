@@ -10,7 +10,7 @@ from typing import Any
 
 from align import replacing, write_atomic
 
-from ..figures import confusion_figure
+from ..figures import confusion_figure, save_figure
 from ..metrics import Outcome, confusion, per_class, per_unit, summary
 from ..tasks import AFFECT, Tasks
 
@@ -73,7 +73,7 @@ def write_evaluation(result: dict[str, Any], folder: Path) -> dict[str, str]:
         texts["per_class.csv"] = csv_text(tuple(scores[0]), [tuple(score.values()) for score in scores])
         texts["confusion.csv"] = csv_text(("true \\ predicted", *names), matrix)
         with replacing(folder / "confusion.png") as temporary:
-            figure(result).savefig(temporary, dpi=120)
+            save_figure(figure(result), temporary)
     if units := result["units"]:
         texts["per_unit.csv"] = csv_text(tuple(units[0]), [tuple(score.values()) for score in units])
     for name, text in texts.items():

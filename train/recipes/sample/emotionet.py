@@ -43,20 +43,21 @@ def make(folder: Path) -> None:
     """Write `images` and `emotionet.csv`: every emotion of every person, and as many pictures of something else."""
     rows = []
     for person in range(PEOPLE):
-        rng = np.random.default_rng([person, 16])
+        rng, who = np.random.default_rng([person, 16]), f"person_{person:02d}"
         for label, emotion in EMOTIONS.items():
             face = Person(person).draw(expression(emotion, rng), rng)
-            rows.append((_save(folder, f"face_{person:02d}_{label}", _framed(face, rng)), label))
+            rows.append((_save(folder, f"face_{person:02d}_{label}", _framed(face, rng)), label, who))
         if person == 0:
             both = expression("happy", rng) | expression("surprise", rng)
-            rows.append((_save(folder, f"face_{person:02d}_{_COMPOUND}", Person(person).draw(both, rng)), _COMPOUND))
+            picture = Person(person).draw(both, rng)
+            rows.append((_save(folder, f"face_{person:02d}_{_COMPOUND}", picture), _COMPOUND, who))
     for number, (package, name) in enumerate((package, name) for package, names in SCENES for name in names):
         picture = _photo(package, name)
         rng = np.random.default_rng([number, 17])
-        rows += [(_save(folder, f"{Path(name).stem}_{i}", _cut(picture, rng)), NOT_FACE) for i in range(CUTS)]
+        rows += [(_save(folder, f"{Path(name).stem}_{i}", _cut(picture, rng)), NOT_FACE, "") for i in range(CUTS)]
     with (folder / "emotionet.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerows([("path", "label"), *sorted(rows)])
+        writer.writerows([("path", "label", "subject"), *sorted(rows)])
 
 
 def _save(folder: Path, name: str, picture: NDArray[np.uint8]) -> str:
