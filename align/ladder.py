@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .colour import as_colour
+from .colour import as_colour, require_picture
 from .errors import UsageError
 from .eyeline import invert, transform_points
 from .face import Box, Face
@@ -171,6 +171,8 @@ class LadderDetector:
     def detect_batch(self, images: Sequence[NDArray[np.uint8]], search: Search | None = None) -> list[list[Face]]:
         """Find faces in several pictures; views of one size are shown to the backend together."""
         search = search or Search()
+        for image in images:
+            require_picture(image)  # compiled code would read beyond its tables by what is no uint8
         pictures = [as_colour(image, colour=self._backend.colour) for image in images]
         ladders = [list(_ladder(picture.shape, self._backend.reach, search)) for picture in pictures]
         found: list[list[Face]] = [[] for _ in pictures]

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import skimage.data
 from hypothesis import settings
 from numpy.typing import NDArray
 
-from align import package_root
+from align import cache_folder, package_root
+from align.detectors import dlib_hog
 
 # On a developer's machine every run looks for new counterexamples; a gate must give the same answer twice.
 settings.register_profile("ci", derandomize=True)
@@ -18,13 +20,34 @@ if os.environ.get("CI"):
     settings.load_profile("ci")
 
 
+# The cores are xdist's: on threads of their own torch and BLAS would wait for those of the other worker's tests.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ |= {"MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What a user's first run leaves in the cache: dlib's detector, unpacked, which takes most of a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        dlib_hog.open("cpu", None)
+        (path,) = cache_folder().parent.iterdir()
+        yield path
+
+
 @pytest.fixture(autouse=True)
-def _away_from_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run each test in a folder of its own, with our commands at hand, no models folder set and an empty cache."""
+def _away_from_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unpacked: Path) -> None:
+    """Run each test in a folder of its own, with our commands at hand, no models folder set and a cache of its own.
+
+    The cache holds dlib's detector alone, or each command that a test starts would unpack it.
+    """
+    cache = tmp_path.with_name(f"{tmp_path.name}-cache")
+    (cache / "eyeline").mkdir(parents=True)
+    (cache / "eyeline" / unpacked.name).hardlink_to(unpacked)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     monkeypatch.delenv("EYELINE_MODELS", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache-of-the-user"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
 
 
 @pytest.fixture(scope="session")

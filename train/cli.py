@@ -1,13 +1,14 @@
 """eyeline-train: a curated set in, a trained model and its numbers out."""
 
+import difflib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from align import console
+from align import UsageError, console
 
 from .recipes import with_recipe_paths
 
@@ -90,8 +91,21 @@ def main(args: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         console.emit_text(overview())
         return console.DONE
-    command = _own if arguments[0] in OWN_COMMANDS else _trainer
-    return console.run_command(lambda: command(arguments))
+    return console.run_command(lambda: _command(arguments[0])(arguments))
+
+
+def _command(name: str) -> Callable[[Sequence[str]], int]:
+    """Choose what runs a command; a wrong name is told at once, before torch is loaded.
+
+    Raises:
+        UsageError: There is no such command.
+    """
+    known = [*TRAINER_COMMANDS, *OWN_COMMANDS]
+    if name not in known and not name.startswith("-"):  # Lightning takes some options before the command
+        near = difflib.get_close_matches(name, known, n=3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise UsageError(f"eyeline-train: expected a command of {', '.join(known)} (got {name!r}){hint}")
+    return _own if name in OWN_COMMANDS else _trainer
 
 
 if __name__ == "__main__":

@@ -97,12 +97,16 @@ class EyelineTrainCLI(LightningCLI):
             load_from_checkpoint_support=False,
         )
 
-    @staticmethod
-    def subcommands() -> dict[str, set[str]]:
-        """List the subcommands, each with the arguments of the trainer's method that we decide."""
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # Lightning asks an instance, too
+        """List the subcommands, each with the arguments of the trainer's method that we decide.
+
+        Where the command line begins with one it stands alone: the parser of each costs as much as the rest of a start.
+        """
         ours = {"verbose", "weights_only", "return_predictions"}
-        theirs = {name: skipped | ours for name, skipped in LightningCLI.subcommands().items()}
-        return theirs | {"lr_find": {"model", "datamodule"}}
+        found = {name: skipped | ours for name, skipped in LightningCLI.subcommands().items()}
+        found |= {"lr_find": {"model", "datamodule"}}
+        asked = self.arguments[0]
+        return {asked: found[asked]} if asked in found else found
 
     def fit(self, **kwargs: Any) -> None:
         """Train; a checkpoint to go on from is loaded without running code that it might hold."""

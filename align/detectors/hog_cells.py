@@ -42,7 +42,7 @@ def cells(picture: NDArray[np.uint8]) -> NDArray[np.float32] | None:
     if rows < 3 or columns < 3:
         return None
     planes = np.zeros((PLANES, rows - 2 + WINDOW - 1, columns - 2 + WINDOW - 1), np.float32)
-    histograms = _histograms(np.ascontiguousarray(picture), *_gradients(), (rows, columns))
+    histograms = _histograms(_plain(picture), *_gradients(), (rows, columns))
     _describe(histograms, planes, (rows, columns, BEFORE), (_NOTHING, _MOST, _TEXTURE))
     return planes
 
@@ -50,8 +50,13 @@ def cells(picture: NDArray[np.uint8]) -> NDArray[np.float32] | None:
 def shrink(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Reduce a picture, uint8 [H, W], to five sixths, as dlib's `pyramid_down<6>` does."""
     smaller = np.empty((5 * picture.shape[0] // 6, 5 * picture.shape[1] // 6), np.uint8)
-    _shrink(np.ascontiguousarray(picture), smaller)
+    _shrink(_plain(picture), smaller)
     return smaller
+
+
+def _plain(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Give the picture in one piece and writable: each other kind of array would be compiled anew, for seconds."""
+    return np.require(picture, requirements=["C", "W"])
 
 
 @cache

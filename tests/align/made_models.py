@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import pytest
 import torch
 from onnx import TensorProto, helper
 
@@ -16,13 +15,10 @@ from align.models import ModelFile
 Put = Callable[[str], Path]
 
 
-def put_card(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> Path:
-    """Make the card of the named file fit the file that stands in `folder`."""
-    path = folder / name
+def fitting_card(path: Path) -> ModelFile:
+    """Give the card of the file of this name, as it would be if this were the real file."""
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    card = ModelFile(**{**vars(MODELS[name]), "sha256": sha256, "size": path.stat().st_size})
-    monkeypatch.setitem(MODELS, name, card)
-    return path
+    return ModelFile(**{**vars(MODELS[path.name]), "sha256": sha256, "size": path.stat().st_size})
 
 
 def _save_shy(state: dict[str, torch.Tensor], path: Path, but: str, at: str) -> None:

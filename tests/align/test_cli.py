@@ -1,6 +1,8 @@
+import io
 import json
 import os
 import subprocess
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +26,22 @@ def folder(tmp_path: Path, astronaut: np.ndarray) -> Path:
     return root
 
 
-def _run(*arguments: str, stdin: bytes | None = None) -> "subprocess.CompletedProcess[str]":
+Done = subprocess.CompletedProcess[str]
+
+
+def _as_typed(*arguments: str, stdin: bytes | None = None) -> Done:
+    """Run the command in a process of its own."""
     done = subprocess.run(["eyeline-align", "run", *arguments], capture_output=True, input=stdin, check=False)
     assert b"Traceback" not in done.stderr
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+    return Done(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def _run(*arguments: str) -> Done:
+    """Run the command in this process, which has loaded what it needs; its worker is one of its own."""
+    with redirect_stdout(io.StringIO()) as printed, redirect_stderr(io.StringIO()) as said:
+        code = main(["run", *arguments])
+    assert "Traceback" not in said.getvalue()
+    return Done(arguments, code, printed.getvalue(), said.getvalue())
 
 
 def _rows(out: str = "out") -> list[dict]:
@@ -36,7 +50,7 @@ def _rows(out: str = "out") -> list[dict]:
 
 def test_run_as_a_user_types_it(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    done = _run(str(folder), "--out", str(out), "--size", "112", "--workers", "2", "--json")
+    done = _as_typed(str(folder), "--out", str(out), "--size", "112", "--workers", "2", "--json")
     assert done.returncode == 3, done.stderr
     result = json.loads(done.stdout)
     assert result["pictures"] == 4
@@ -142,11 +156,11 @@ def test_paths_come_from_stdin_with_names_of_any_bytes(astronaut: np.ndarray) ->
     names = [b"two\nlines.png", b"caf\xe9.png"]
     for name in names:
         Image.fromarray(astronaut[:256, 100:356]).save(os.fsdecode(name))
-    done = _run("-", "--null", "--out", "out", "--json", stdin=b"\0".join(names))
+    done = _as_typed("-", "--null", "--out", "out", "--json", stdin=b"\0".join(names))
     assert done.returncode == 0, done.stderr
     assert [row["path"] for row in _rows()] == ["two\nlines.png", "caf\\xe9.png"]
-    assert _run(os.fsdecode(names[0]), "-", "-0", "--out", "out", stdin=names[1]).returncode == 0
-    assert _run("-", "--out", "none", stdin=b"").returncode == 2
+    assert _as_typed(os.fsdecode(names[0]), "-", "-0", "--out", "out", stdin=names[1]).returncode == 0
+    assert _as_typed("-", "--out", "none", stdin=b"").returncode == 2
 
 
 def test_options_come_from_a_file_and_flags_win(astronaut: np.ndarray) -> None:
@@ -159,7 +173,7 @@ def test_options_come_from_a_file_and_flags_win(astronaut: np.ndarray) -> None:
     assert _run("--config", "job.yaml", "--gates.min_sharpness", "1", "--template", "arcface").returncode == 0
     (row,) = _rows()
     assert load_image(f"out/{row['crop']}").shape == (80, 80, 3)
-    printed = _run("photo.png", "--out", "out", "--size", "96x128", "--print_config").stdout
+    printed = _as_typed("photo.png", "--out", "out", "--size", "96x128", "--print_config").stdout
     Path("printed.yaml").write_text(printed)
     assert make_parser().parse_args(["run", "--config", "printed.yaml"]).run.size == "96x128"
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 import align
-from align import DETECTORS, Search, UsageError
+from align import DETECTORS, MODELS, Search, UsageError
 from align.detectors import dlib_hog
 from align.landmarks import locate
-from align.models import models_used_by
+from align.models import ModelFile, models_used_by
 from align.upright import upright
 
-from .made_models import MAKERS, put_card
+from .made_models import MAKERS, fitting_card
 
 REAL = ("cnn", "haar", "hog", "yunet")
 """Detectors whose true weights come with a package, or with the test data."""
@@ -26,22 +26,22 @@ QUICK = Search(min_face=80, turns=False)
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of made model files."""
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, ModelFile]:
+    """Made model files, each with its card."""
     folder = tmp_path_factory.mktemp("made-models")
     for name, make in MAKERS.items():
         make(folder / name)
-    return folder
+    return {path: fitting_card(path) for path in folder.iterdir()}
 
 
 @pytest.fixture
-def store(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def store(made: dict[Path, ModelFile], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A model store with made files, and YuNet's real one where the test data is at hand."""
     folder = tmp_path / "store"
     folder.mkdir()
-    for path in made.iterdir():
+    for path, card in made.items():
         (folder / path.name).symlink_to(path)
-        put_card(folder, monkeypatch, path.name)
+        monkeypatch.setitem(MODELS, path.name, card)
     beside = Path(__file__).resolve().parents[3] / "shared" / "data"
     yunet = Path(os.environ.get("EYELINE_TEST_DATA", beside)) / "models" / "face_detection_yunet_2023mar.onnx"
     if yunet.is_file():
@@ -58,14 +58,20 @@ def _open(name: str, store: Path) -> align.Detector:
     return align.open_detector(name)
 
 
+@pytest.fixture(scope="module")
+def opened() -> dict[str, align.Detector]:
+    """The detectors that were opened: to load and check a network takes as long as most of what is done with it."""
+    return {}
+
+
 @pytest.fixture(params=sorted(DETECTORS))
-def detector(request: pytest.FixtureRequest, store: Path) -> align.Detector:
-    return _open(request.param, store)
+def detector(request: pytest.FixtureRequest, store: Path, opened: dict[str, align.Detector]) -> align.Detector:
+    return opened.get(request.param) or opened.setdefault(request.param, _open(request.param, store))
 
 
 @pytest.fixture(params=REAL)
-def real(request: pytest.FixtureRequest, store: Path) -> align.Detector:
-    return _open(request.param, store)
+def real(request: pytest.FixtureRequest, store: Path, opened: dict[str, align.Detector]) -> align.Detector:
+    return opened.get(request.param) or opened.setdefault(request.param, _open(request.param, store))
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +111,21 @@ def test_pictures_of_any_shape_and_luma_are_taken(detector: align.Detector, shap
     grey = np.full(shape, 90, np.uint8)
     in_colour = detector.detect(np.repeat(grey[:, :, None], 3, axis=2), QUICK)
     assert len(detector.detect(grey, QUICK)) == len(in_colour)
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        np.full((100, 120), 1e12),
+        np.full((100, 120), np.nan, np.float32),
+        np.full((100, 120), -30_000, np.int16),
+        np.zeros((0, 5), np.uint8),
+        np.zeros((90, 90, 4), np.uint8),
+    ],
+)
+def test_what_is_no_picture_is_refused(picture: np.ndarray) -> None:
+    with pytest.raises(UsageError, match=r"image must be uint8 \[H, W, 3\] or \[H, W\]"):
+        align.open_detector("hog").detect(picture, QUICK)
 
 
 def test_the_real_ones_find_the_astronaut_where_she_is(real: align.Detector, head: np.ndarray) -> None:
@@ -247,6 +268,7 @@ def _hog_cache() -> Path:
 def test_hog_is_kept_unpacked_and_finds_the_same_whatever_became_of_the_file(
     damage: Callable[[bytes], bytes], astronaut: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    _hog_cache().unlink()
     first = dlib_hog.Hog()
     path = _hog_cache()
     whole = path.read_bytes()

@@ -121,6 +121,16 @@ def test_a_flat_picture_has_nothing_in_its_cells_and_a_cut_out_one_is_taken_as_i
     assert not found[:, :, -BEFORE - 1 :].any()
 
 
+def test_a_picture_that_may_not_be_written_is_no_reason_to_compile_again(luma: np.ndarray, model: HogModel) -> None:
+    found = scan(luma, model)
+    fixed = luma.copy()
+    fixed.setflags(write=False)
+    for view in (fixed, fixed[::1, :], np.flip(np.flip(luma, 1).copy(), 1), np.asfortranarray(luma)):
+        assert scan(view, model) == found
+    for function in (hog_cells._histograms, hog_cells._shrink):
+        assert len(function.signatures) == 1
+
+
 def test_the_same_faces_are_found_each_time_and_by_many_threads(luma: np.ndarray, model: HogModel) -> None:
     from concurrent.futures import ThreadPoolExecutor
 

@@ -6,7 +6,7 @@ import pytest
 import scipy.fftpack
 from PIL import Image
 
-from align import UsageError, compilation
+from align import UsageError
 from curate import hashing, lanczos
 
 REFERENCES = {
@@ -204,14 +204,3 @@ def test_the_result_does_not_depend_on_how_pictures_are_chunked(monkeypatch):
     whole = hashing.phash(stack)
     monkeypatch.setattr(hashing, "_CHUNK_PIXELS", 7 * 64 * 64)
     np.testing.assert_array_equal(hashing.phash(stack), whole)
-
-
-def test_a_folder_that_cannot_hold_a_cache_only_costs_the_compilation(monkeypatch):
-    def njit(*functions, cache=False, nogil=False):
-        if cache:
-            raise RuntimeError("cannot cache function: no locator available")
-        assert nogil  # threads share the work
-        return functions[0] if functions else lambda function: function
-
-    monkeypatch.setattr(compilation.numba, "njit", njit)
-    assert compilation.compiled(len)("four") == 4

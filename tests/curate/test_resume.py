@@ -173,13 +173,15 @@ def test_workers_die_with_the_run_that_was_killed(clips: Path, tmp_path: Path) -
         workers = [
             Path("/proc") / pid for pid in listed if b"spawn_main" in (Path("/proc") / pid / "cmdline").read_bytes()
         ]
-    time.sleep(3)  # until they are at work
+    while len(list(Path("x/parts").glob(".*.at"))) < 2 and time.monotonic() < deadline:  # until both are at work
+        time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
     deadline = time.monotonic() + 10
     while any(worker.exists() for worker in workers) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert len(workers) == 2
+    assert len(list(Path("x/parts").glob(".*.at"))) == 2
     assert not any(worker.exists() for worker in workers)
 
 
