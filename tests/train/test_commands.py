@@ -1,12 +1,15 @@
 """The small commands of `eyeline-train`, and what it says of all of them."""
 
 import json
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
 from PIL import Image
 
 from train.cli import OWN_COMMANDS, TRAINER_COMMANDS, main, make_parser
+from train.lightning_cli import EyelineTrainCLI
 
 from .test_cli import QUICK, fails
 
@@ -16,6 +19,33 @@ def test_without_a_command_all_of_them_are_listed(arguments, capsys):
     assert main(arguments) == 0
     shown = capsys.readouterr().out
     assert all(f"  {name} " in shown for name in TRAINER_COMMANDS | OWN_COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("evalute", "did you mean evaluate or validate?"), ("nothing\n", r"(got 'nothing\n')")]
+)
+def test_a_command_that_is_none_is_told_before_torch_is_loaded(name, hint):
+    code = f"import sys, train.cli; print(train.cli.main([{name!r}]), 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "2 False\n"
+    (sentence,) = done.stderr.splitlines()
+    assert "expected a command of fit, validate, test" in sentence
+    assert hint in sentence
+
+
+def test_a_start_makes_the_parser_of_its_own_command_alone(monkeypatch, capsys):
+    made = []
+    prepare = EyelineTrainCLI._prepare_subcommand_parser
+    monkeypatch.setattr(
+        EyelineTrainCLI,
+        "_prepare_subcommand_parser",
+        lambda *asked, **options: made.append(asked[2]) or prepare(*asked, **options),
+    )
+    fails(["test", "--data.root", "nowhere"], capsys, 2, "expected --ckpt_path")
+    assert made == ["test"]
+    made.clear()
+    fails(["--seed_everything", "1", "test"], capsys, 2, "the options are listed by --help")
+    assert made == list(TRAINER_COMMANDS)
 
 
 def test_each_of_our_own_commands_has_a_parser():

@@ -176,6 +176,12 @@ def test_filters_of_three_channels_are_colour_tiles_and_others_rows_of_slices():
     assert picture.shape == (5, 5)
     np.testing.assert_allclose(picture[:2, 3:], weight[0, 1] / 8)
     np.testing.assert_allclose(picture[3:, :2], weight[1, 0] / 7)
+    weight = torch.arange(1.0, 21).view(5, 1, 2, 2)  # of one channel: a square of tiles, not a column
+    picture, shown = filter_grid(weight, 9)
+    assert shown == [0, 1, 2, 3, 4]
+    assert picture.shape == (5, 8)
+    np.testing.assert_allclose(picture[3:, 3:5], weight[4, 0] / 20)
+    assert np.isnan(picture[3:, 6:]).all()
 
 
 def test_all_filters_are_those_that_see_more_than_one_pixel():

@@ -1,8 +1,5 @@
 """A sweep's plan and tables by hand, and its runs as they are carried out, killed and resumed."""
 
-import contextlib
-import csv
-import io
 import json
 import os
 import shutil
@@ -12,34 +9,16 @@ import sys
 import time
 
 import pytest
-import yaml
 
 from align import UsageError
 from train.cli import main
 from train.sweep import Plan, as_table, over_seeds, read_plan, with_spread, write_report
 from train.sweep.clock import seconds_per_epoch
-from train.sweep.plan import merged, nested
 from train.sweep.report import short_keys
+from train.sweep.values import merged, nested
 
 from .conftest import label_everything
-
-BASE = {
-    "model.backbone": {"name": "test_resnet", "size_px": 48},
-    "model.finetune.freeze": "none",
-    "data.batch_size": 8,
-    "trainer": {"accelerator": "cpu", "max_epochs": 4},
-}
-
-
-def write(folder, **asked):
-    file = folder / "sweep.yaml"
-    file.write_text(yaml.safe_dump(asked, sort_keys=False))
-    return file
-
-
-def rows_of(file):
-    with file.open(newline="") as opened:
-        return list(csv.DictReader(opened))
+from .sweep_cases import BASE, rows_of, write
 
 
 def test_dotted_and_nested_keys_are_one():
@@ -132,7 +111,7 @@ def test_keys_are_shown_as_short_as_they_can_be():
 
 
 def hand_worked():
-    plan = Plan(("a.lr",), (0, 1, 2), "best", None, ())
+    plan = Plan(("a.lr",), (0, 1, 2), "best", ())
     results = [
         {"run": "r", "values": {"a.lr": 0.1}, "seed": seed, "epochs": 2, "seconds_per_epoch": seconds}
         | {"parameters": 7, "test": {"f1_macro": f1, "accuracy_micro": 0.5, "rows": 3}}
@@ -167,56 +146,44 @@ def test_the_clock_counts_an_epoch_once_and_forgives_half_a_line(tmp_path):
     assert seconds_per_epoch(file) == (3, 2.0)
 
 
-@pytest.fixture(scope="module")
-def swept(faces_set, tmp_path_factory):
-    """A sweep with a run that can be done and one that cannot: its folder, exit code and runs."""
-    folder = tmp_path_factory.mktemp("sweep")
-    file = write(folder, base=BASE, grid={"model.optimizer.lr": [0.003, -1.0]}, seeds=[5])
-    args = ["sweep", str(file), "--root", str(faces_set), "--json", "--jobs", "2", "--out", str(folder / "out")]
-    with contextlib.redirect_stdout(io.StringIO()) as said:
-        code = main(args)
-    return folder / "out", code, json.loads(said.getvalue())["runs"]
-
-
 def test_a_failed_run_is_recorded_and_the_others_go_on(swept):
-    out, code, (done, failed) = swept
-    assert code == 3
+    done, failed = swept.runs
+    assert swept.code == 3
     assert failed["error"] == "model.optimizer.lr must be above 0 (got -1.0)"
-    assert done["values"] == {"model.optimizer.lr": 0.003}
+    assert done["values"] == {"model.optimizer.lr": "fair"}
     assert done["epochs"] == 4
     assert done["seconds_per_epoch"] > 0
     assert {split: done[split]["rows"] for split in ("train", "val", "test")} == {"train": 24, "val": 11, "test": 13}
-    run = out / "runs" / done["run"]
+    run = swept.out / "runs" / done["run"]
     told = json.loads((run / "test" / "metrics.json").read_text())
     for name in ("accuracy_micro", "precision_macro", "f1_macro", "nll"):
         assert done["test"][name] == pytest.approx(told[name], abs=1e-6)
     recalls = [score["recall"] for score in told["classes"]]
-    assert done["test"]["recall_macro"] == pytest.approx(sum(recalls) / 2)
+    assert done["test"]["accuracy_macro"] == pytest.approx(sum(recalls) / 2)
     splits = {f"confusion_{split}.png" for split in ("train", "val", "test")}
     assert {path.name for path in run.glob("*.png")} == splits | {"curves.png"}
-    row = rows_of(out / "sweep.csv")[0]
+    row = swept.rows[0]
     assert row["train F1"] == str(done["train"]["f1_macro"])
     assert row["seed"] == "5"
 
 
 def test_a_finished_run_is_not_run_again(swept, faces_set, tmp_path, capsys):
-    out, _, runs = swept
-    done = out / "runs" / runs[0]["run"]
-    before = {path: path.stat().st_mtime_ns for path in done.rglob("*") if path.is_file()}
-    file = write(tmp_path, base=BASE, grid={"model.optimizer.lr": [0.003]}, seeds=[5])
-    args = ["sweep", str(file), "--root", str(faces_set), "--out", str(out), "--json"]
+    run = swept.out / "runs" / swept.runs[0]["run"]
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
+    file = write(tmp_path, base=BASE, grid={"model.optimizer.lr": {"fair": 0.003}}, seeds=[5])
+    args = ["sweep", str(file), "--root", str(faces_set), "--out", str(swept.out), "--json"]
     assert main([*args, "--dry_run"]) == 0
     assert [run["state"] for run in json.loads(capsys.readouterr().out)["runs"]] == ["done"]
     assert main(args) == 0
-    assert json.loads(capsys.readouterr().out)["runs"] == runs[:1]
-    assert {path: path.stat().st_mtime_ns for path in done.rglob("*") if path.is_file()} == before
+    (again,) = json.loads(capsys.readouterr().out)["runs"]
+    assert again == {key: value for key, value in swept.runs[0].items() if key not in ("also", "costs")}
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()} == before
 
 
 def test_a_killed_sweep_goes_on_and_ends_in_the_same_scores(swept, faces_set, tmp_path, capsys):
-    whole = swept[2][0]
-    file = write(tmp_path, base=BASE, grid={"model.optimizer.lr": [0.003]}, seeds=[5])
+    whole = swept.runs[0]
+    file = write(tmp_path, base=BASE, grid={"model.optimizer.lr": {"fair": 0.003}}, seeds=[5])
     args = ["sweep", str(file), "--root", str(faces_set), "--out", str(tmp_path / "out"), "--json"]
-    args += ["--jobs", "2"]  # as the whole one: the number of threads shows in the last digits
     killed = subprocess.Popen(
         [sys.executable, "-m", "train.cli", *args],
         stdout=subprocess.DEVNULL,

@@ -1,25 +1,23 @@
 """A sweep's named choices, flags that win, further sets that checkpoints are scored on, and the costs of networks."""
 
-import contextlib
-import io
 import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from align import EyelineError, UsageError
+from align import EyelineError, UsageError, locked
 from train.cli import main
 from train.console import quiet
+from train.figures import save_figure
 from train.recipes import grid_path, recipe_names
 from train.sweep import Asked, CostSpec, ExtraSet, Plan, as_table, parse_pairs, read_plan
 from train.sweep.costs import with_costs
+from train.sweep.report import plot
 from train.sweep.score import score_elsewhere
 
 from .conftest import CLASSES, write_set
-from .test_sweep import BASE, rows_of, write
-
-QUICK = {"rounds": 1, "round_s": 0.01, "batch": 2}
+from .sweep_cases import BASE, run_sweep, write
 
 
 def extra_set(folder, counts=None, labels=tuple(CLASSES)):
@@ -102,7 +100,7 @@ def test_the_set_that_is_scored_on_too_does_not_decide_a_runs_name_and_must_be_t
 
 
 def test_the_table_holds_costs_and_further_sets_and_keeps_a_failed_runs_costs():
-    plan = Plan(("a.lr",), (0,), "last", None, (), {"trick": ExtraSet(None, "")}, CostSpec())
+    plan = Plan(("a.lr",), (0,), "last", (), {"trick": ExtraSet(None, "")}, CostSpec())
     cpu = {"parameters": 7, "statistics": 2, "inference_images_per_s": 30.0, "latency_ms": 4.0}
     done = {"values": {"a.lr": 0.1}, "seed": 0, "epochs": 2, "seconds_per_epoch": 1.5, "training_seconds": 3.5}
     done |= {"parameters": 7, "test": {"f1_macro": 0.5}, "also": {"trick": {"f1_macro": 0.25}}}
@@ -117,51 +115,34 @@ def test_the_table_holds_costs_and_further_sets_and_keeps_a_failed_runs_costs():
     assert rows[1] == [9, 0, None, None, 7, None, 2, 30.0, 4.0, None, None, None, None, "no weights"]
 
 
-@pytest.fixture(scope="module")
-def swept(faces_set, tmp_path_factory):
-    """A run that is done and one that cannot be, a further set, costs: arguments, folder and JSON."""
-    folder = tmp_path_factory.mktemp("extras")
-    trick = extra_set(folder / "trick")
-    rates = {"fair": 0.003, "wrong": -1.0}
-    file = write(folder, base=BASE, set={"trainer.max_epochs": 2}, grid={"model.optimizer.lr": rates}, costs=QUICK)
-    args = ["sweep", str(file), "--root", str(faces_set), "--out", str(folder / "out"), "--json"]
-    return args, folder, run_sweep([*args, "--also", f"trick={trick}"])
-
-
-def run_sweep(args):
-    with contextlib.redirect_stdout(io.StringIO()) as said, quiet():
-        code = main(args)
-    return code, json.loads(said.getvalue())["runs"]
-
-
 def test_a_run_is_scored_on_the_further_set_and_a_failed_one_has_costs_and_a_reason(swept):
-    _, folder, (code, (done, failed)) = swept
-    assert code == 3
+    done, failed = swept.runs
+    assert swept.code == 3
     assert done["also"]["trick"]["rows"] == 5
     assert done["training_seconds"] >= done["epochs"] * 0.9 * done["seconds_per_epoch"] > 0
     assert "lr must be above 0" in failed["error"]
     assert failed["also"] == {}
-    first, second = rows_of(folder / "out" / "sweep.csv")
+    first, second = swept.rows
     assert (first["lr"], second["lr"]) == ("fair", "wrong")
     assert float(first["trick accuracy"]) == done["also"]["trick"]["accuracy_micro"]
     for row in (first, second):
         assert int(row["parameters"]) == done["parameters"]
         assert int(row["statistics"]) > 0
         assert float(row["cpu img/s"]) > 0
-    assert len(list((folder / "out" / "costs").iterdir())) == 1  # the two networks are one
-    assert "| trick accuracy |" in (folder / "out" / "sweep.md").read_text()
+    assert len(list((swept.out / "costs").iterdir())) == 1  # the two networks are one
+    assert "| trick accuracy |" in swept.markdown
 
 
 def test_another_further_set_costs_no_training_a_changed_one_is_scored_anew_and_a_wrong_one_named(swept, tmp_path):
-    args, folder, (_, (before, _)) = swept
-    run = folder / "out" / "runs" / before["run"]
+    before = swept.runs[0]
+    run = swept.out / "runs" / before["run"]
     written = {name: (run / name).stat().st_mtime_ns for name in ("result.json", "checkpoints/last.ckpt")}
-    costs = {path: path.stat().st_mtime_ns for path in (folder / "out" / "costs").iterdir()}
-    trick = shutil.copytree(folder / "trick", tmp_path / "trick")
+    costs = {path: path.stat().st_mtime_ns for path in (swept.out / "costs").iterdir()}
+    trick = shutil.copytree(swept.trick, tmp_path / "trick")
     write_set(trick, {"test": {"face": 2, "not_face": 2}})
     other = extra_set(tmp_path / "other", {"test": {"face": 2, "tree": 2}}, ("face", "tree"))
-    asked = [*args, "--grid", "model.optimizer.lr={fair: 0.003}"]
-    code, (done,) = run_sweep([*asked, "--also", f"trick={trick}", f"more={folder / 'trick'}", f"other={other}"])
+    asked = [*swept.args, "--grid", "model.optimizer.lr={fair: 0.003}"]
+    code, (done,) = run_sweep([*asked, "--also", f"trick={trick}", f"more={swept.trick}", f"other={other}"])
     assert code == 3
     assert "expected the classes of" in done["error"]
     assert done["also"]["trick"]["rows"] == 4
@@ -173,7 +154,7 @@ def test_another_further_set_costs_no_training_a_changed_one_is_scored_anew_and_
 
 
 def test_a_further_set_without_a_test_part_is_refused(swept, tmp_path):
-    done = swept[2][1][0]
+    done = swept.runs[0]
     untested = extra_set(tmp_path / "untested", {"train": {"face": 2, "not_face": 2}})
     with quiet(), pytest.raises(EyelineError, match=r"expected test rows \(found none that were kept\)"):
         score_elsewhere(Path(done["checkpoint"]), {"data": {"batch_size": 4}}, untested)
@@ -184,3 +165,75 @@ def test_every_shipped_grid_reads(faces_set):
         plan = read_plan(grid_path(name), faces_set)
         assert name in recipe_names()
         assert len({run.name for run in plan.runs}) == len(plan.runs) > 1
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--set", "data=5"], "data: expected names with values (got 5)"),
+        (["--set", "model=[1]"], "model: expected names with values (got [1])"),
+        (
+            ["--grid", "model.head={a: {}, a: {hidden: [8]}}"],
+            "--grid model.head: expected YAML (found: the name 'a'",
+        ),
+        (["--grid", "model.head={1: {}, '1': {hidden: [8]}}"], "the name '1' twice"),
+        (["--grid", "model.optimizer.lr=[1e-3, 0.001]"], "grid.model.optimizer.lr must name each value once"),
+        (
+            ["--grid", "model.head={a: {hidden: [8]}, b: {}}", "--set", "model.head.hidden=[4]"],
+            "--set model.head.hidden: expected a key that the grid leaves alone (found it in grid.model.head)",
+        ),
+        (["--set", "a..b=1"], "a..b: expected names between the dots"),
+        (["--grid", "seeds=[1]"], "seeds go under `seeds`"),
+        (["--also", "trick=a: b #1"], "a: b #1: expected a curated set (no manifest.parquet)"),
+        (["--root", "sweep.yaml"], "sweep.yaml: expected a curated set (no manifest.parquet)"),
+    ],
+)
+def test_what_the_command_line_says_wrongly_is_one_sentence(given, said, faces_set, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, base=BASE)
+    root = [] if "--root" in given else ["--root", str(faces_set)]
+    assert main(["sweep", "sweep.yaml", *root, *given, "--out", "out", "--dry_run"]) in (1, 2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert said in line
+
+
+def test_a_file_that_names_something_twice_is_refused(faces_set, tmp_path):
+    file = tmp_path / "sweep.yaml"
+    file.write_text("grid: {a: [1]}\nbase: {}\ngrid: {b: [1]}\n")
+    with pytest.raises(UsageError, match="the name 'grid' twice"):
+        read_plan(file, faces_set)
+
+
+def test_the_folder_one_stands_in_may_be_the_set(faces_set, tmp_path, monkeypatch):
+    file = write(tmp_path, base=BASE)
+    monkeypatch.chdir(faces_set)
+    (run,) = read_plan(file, Path()).runs
+    assert run.config["data"]["root"] == "."
+
+
+def test_each_set_of_a_grid_of_sets_is_looked_at(faces_set, rich_set, tmp_path):
+    def name(second):
+        file = write(tmp_path, base=BASE, grid={"data.root": {"plain": str(faces_set), "rich": str(second)}})
+        return [run.name for run in read_plan(file).runs]
+
+    changed = shutil.copytree(rich_set, tmp_path / "set", ignore=shutil.ignore_patterns("pack"))
+    before = name(changed)
+    write_set(changed, {"test": {"face": 1}})
+    after = name(changed)
+    assert (before[0] == after[0], before[1] == after[1]) == (True, False)
+
+
+def test_a_sweep_measures_costs_and_writes_its_tables_in_a_folder_that_is_its_own(swept, capsys):
+    with locked(swept.out):
+        assert main(swept.args) == 1
+    assert "expected no other sweep at work here (found one)" in capsys.readouterr().err
+
+
+def test_the_plot_has_room_for_long_and_foreign_names(tmp_path, recwarn):
+    results = [{"values": {"a.head": f"头 {'x' * 120} {n}$"}, "seed": 0, "test": {"f1_macro": 0.5}} for n in range(2)]
+    figure = plot(Plan(("a.head",), (0,), "best", ()), results)
+    save_figure(figure, tmp_path / "sweep.png")
+    assert not [str(warning.message) for warning in recwarn if "Glyph" in str(warning.message)]
+    assert figure.axes[0].get_position().width * figure.get_figwidth() > 4
+    assert len(figure.axes[0].get_xticks()) <= 8

@@ -9,7 +9,7 @@ from jsonargparse import ArgumentParser, Namespace
 from align import UsageError, console
 
 if TYPE_CHECKING:
-    from ..recipes.systems import System
+    from ..recipes.systems import Place, System
 
 
 def make_parser() -> ArgumentParser:
@@ -17,7 +17,7 @@ def make_parser() -> ArgumentParser:
     parser = ArgumentParser(description=__doc__)
     add = parser.add_argument
     add("name", type=str | None, nargs="?", default=None, help="the recipe to run; left out, all are listed")
-    add("--root", type=Path, default=Path(), help="the folder of the data, laid out as their owners give them out")
+    add("--root", type=Path | None, default=None, help="the folder of the data, as their owners lay it out; default: .")
     add("--out", type=Path | None, default=None, help="where everything is written; runs/NAME if left out")
     add("--sample", action="store_true", help="make a small set that is laid out as the real one, and run on that")
     add("--workers", type=int, default=1, help="of the commands that share their work out")
@@ -35,8 +35,16 @@ def run(arguments: Namespace) -> int:
     if arguments.workers < 1:
         raise UsageError(f"--workers must be an integer >= 1 (got {arguments.workers})")
     system = load_system(arguments.name)
-    if arguments.sample and system.sample is None:
-        raise UsageError(f"--sample: {system.name} reads what Python packages ship; leave --sample out")
+    for flag, given, taken in (
+        ("--sample", arguments.sample, system.sample is not None),
+        ("--root", arguments.root is not None, system.takes_root),
+    ):
+        if given and not taken:
+            raise UsageError(f"{flag}: {system.name} reads what Python packages ship; leave {flag} out")
+    if arguments.sample and arguments.root is not None:
+        raise UsageError(
+            f"--root: expected none beside --sample, which makes its own data (got {arguments.root}); leave one out"
+        )
     return _run(system, arguments)
 
 
@@ -53,21 +61,27 @@ def _list(systems: "list[System]", *, as_json: bool) -> int:
     return console.DONE
 
 
+def _show(system: "System", place: "Place", *, as_json: bool) -> int:
+    commands = system.commands(place)
+    if as_json:
+        console.emit_json({"recipe": system.name, "commands": commands})
+    else:
+        for command in commands:
+            console.emit_text(command)
+    if place.is_sample and not place.root.is_dir():
+        console.notice(f"note: {place.root} is not there yet; the recipe makes it when it is run without --dry_run")
+    return console.DONE
+
+
 def _run(system: "System", arguments: Namespace) -> int:
     from ..recipes.runner import carry_out
     from ..recipes.systems import Place
 
     out = arguments.out or Path("runs") / system.name
-    root = out / "sample" if arguments.sample else arguments.root
+    root = out / "sample" if arguments.sample else arguments.root or Path()
     place = Place(root, out, arguments.workers, arguments.sample)
     if arguments.dry_run:
-        commands = system.commands(place)
-        if arguments.json:
-            console.emit_json({"recipe": system.name, "commands": commands})
-        else:
-            for command in commands:
-                console.emit_text(command)
-        return console.DONE
+        return _show(system, place, as_json=arguments.json)
     printed = sys.stderr if arguments.json else sys.stdout
     done = list(carry_out(system, place, lambda command: console.notice(f"$ {command}"), printed))
     failures = any(step.failures for step in done)

@@ -1,13 +1,15 @@
 """Train every combination of a grid, each in a process of its own; end in one table and plot, and resume."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
 from align import UsageError, console
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..sweep import Asked, Plan
 
 
@@ -39,23 +41,16 @@ def make_parser() -> ArgumentParser:
 def run(arguments: Namespace) -> int:
     """Run the command."""
     from ..recipes import grid_path
-    from ..sweep import as_table, over_seeds, read_plan, sweep, with_spread, write_report
-    from ..sweep.costs import measure_costs, with_costs
+    from ..sweep import as_table, claimed, over_seeds, read_plan, with_spread, write_report
 
     if arguments.jobs < 1:
         raise UsageError(f"--jobs must be an integer >= 1 (got {arguments.jobs})")
     plan = read_plan(grid_path(arguments.file), arguments.root, _asked(arguments))
     if arguments.dry_run:
         return _list(plan, arguments)
-    with console.progress_bar() as bar:
-        task = bar.add_task("runs", total=len(plan.runs), note="")
-        told = lambda done, total, name: bar.update(task, completed=done, total=total, note=name)  # noqa: E731
-        results = sweep(plan, arguments.out, arguments.jobs, told)
-        if plan.costs:
-            costs = bar.add_task("costs", total=None, note="")
-            told = lambda done, total, name: bar.update(costs, completed=done, total=total, note=name)  # noqa: E731
-            results = with_costs(results, measure_costs(plan, arguments.out, told))
-    files = write_report(plan, results, arguments.out)
+    with claimed(arguments.out):
+        results = _carry_out(plan, arguments)
+        files = write_report(plan, results, arguments.out)
     failed = [result for result in results if "error" in result]
     if arguments.json:
         console.emit_json({"runs": results, "files": files})
@@ -70,13 +65,33 @@ def run(arguments: Namespace) -> int:
     return console.DONE_WITH_FAILURES if failed else console.DONE
 
 
+def _carry_out(plan: "Plan", arguments: Namespace) -> list[dict[str, Any]]:
+    """Train what is not trained yet, then measure what is not measured yet."""
+    from ..sweep import sweep
+    from ..sweep.costs import measure_costs, with_costs
+
+    with console.progress_bar() as bar:
+
+        def told(name: str, total: int | None) -> "Callable[[int, int, str], None]":
+            task = bar.add_task(name, total=total, note="")
+            return lambda done, of, note: bar.update(task, completed=done, total=of, note=note)
+
+        results = sweep(plan, arguments.out, arguments.jobs, told("runs", len(plan.runs)))
+        if plan.costs:
+            results = with_costs(results, measure_costs(plan, arguments.out, told("costs", None)))
+    return results
+
+
 def _asked(arguments: Namespace) -> "Asked":
     """Read what the command line says beside the file."""
-    from ..sweep import Asked, parse_pairs
+    from ..sweep import Asked, parse, parse_pairs, split_pairs
 
-    given = {f"--{name}": parse_pairs(arguments[name], f"--{name}") for name in ("set", "grid", "also")}
-    costs = parse_pairs([f"costs={arguments.costs}"], "--costs")["costs"] if arguments.costs is not None else None
-    return Asked(given["--set"], given["--grid"], given["--also"], costs)
+    return Asked(
+        parse_pairs(arguments["set"], "--set"),
+        parse_pairs(arguments.grid, "--grid"),
+        split_pairs(arguments.also, "--also"),
+        None if arguments.costs is None else parse(arguments.costs, "--costs"),
+    )
 
 
 def _list(plan: "Plan", arguments: Namespace) -> int:

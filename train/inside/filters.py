@@ -8,14 +8,16 @@ from torch import Tensor
 
 Picture = NDArray[np.float32]
 _GAP_PX = 1
+_WHOLE = (1, 3)
+"""Channels that one tile can show together."""
 
 
 def filter_grid(weight: Tensor, most: int, *, is_bgr: bool = False) -> tuple[Picture, list[int]]:
     """Lay the filters of a convolution out.
 
-    Filters over three channels become RGB tiles, in rows of about as many as there are rows. Others become one row a
-    filter, with its 2-d slices side by side, one an input channel. Each filter is scaled by its greatest magnitude, so
-    that 0 is the middle of the scale in all of them.
+    Filters over three channels become RGB tiles, and those over one channel single tiles, in rows of about as many as
+    there are rows. Others become one row a filter, with its 2-d slices side by side, one an input channel. Each filter
+    is scaled by its greatest magnitude, so that 0 is the middle of the scale in all of them.
 
     Args:
         weight: float [out, in, h, w]; of a convolution in groups, `in` is the channels of a group.
@@ -30,14 +32,17 @@ def filter_grid(weight: Tensor, most: int, *, is_bgr: bool = False) -> tuple[Pic
     chosen = sorted(int(i) for i in norms.sort(descending=True, stable=True).indices[:most])
     filters = filters[chosen]
     scaled = filters / filters.flatten(1).abs().amax(1).clamp(min=1e-30)[:, None, None, None]
-    if scaled.shape[1] != 3:
+    channels = scaled.shape[1]
+    if channels not in _WHOLE:
         return _tiles(scaled[:, :most].numpy()[..., None])[..., 0], chosen
-    rgb = scaled.flip(1) if is_bgr else scaled
-    tiles = (rgb.permute(0, 2, 3, 1).numpy() + 1) / 2
+    if channels > 1:
+        scaled = ((scaled.flip(1) if is_bgr else scaled) + 1) / 2
+    tiles = scaled.permute(0, 2, 3, 1).numpy()
     across = math.ceil(math.sqrt(len(tiles)))
     padded = np.full((math.ceil(len(tiles) / across) * across, *tiles.shape[1:]), np.nan, dtype=np.float32)
     padded[: len(tiles)] = tiles
-    return _tiles(padded.reshape(-1, across, *tiles.shape[1:])), chosen
+    picture = _tiles(padded.reshape(-1, across, *tiles.shape[1:]))
+    return (picture if channels > 1 else picture[..., 0]), chosen
 
 
 def _tiles(tiles: NDArray[np.float32]) -> Picture:

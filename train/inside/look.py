@@ -140,7 +140,8 @@ def _filter_figures(model: FaceModel, chosen: Sequence[Layer], spec: LookSpec) -
         assert isinstance(module, nn.Conv2d)  # noqa: S101 - only these have a weight here
         picture, shown = filter_grid(module.weight, spec.most_filters, is_bgr=is_bgr and layer.weight[1] == 3)
         count, width, height, across = layer.weight
-        title = f"{layer.name}: {len(shown)} of {count} filters {height} x {across}, {width} channels each"
+        channels = "1 channel" if width == 1 else f"{width} channels"
+        title = f"{layer.name}: {len(shown)} of {count} filters {height} x {across}, {channels} each"
         yield layer.name, filters_figure(picture, title)
 
 

@@ -60,6 +60,12 @@ class Step:
         """Spell the command out, as a user would type it."""
         return place.fill(f"{self.run} {self.sample}".rstrip() if place.is_sample else self.run)
 
+    def key(self, place: Place) -> str:
+        """Spell out what decides the command's result: neither where it is written, nor by how many workers."""
+        out = Path("{out}")
+        root = out / place.root.relative_to(place.out) if place.is_sample else place.root.resolve()
+        return self.command(Place(root, out, is_sample=place.is_sample))
+
 
 @dataclass(frozen=True)
 class System:
@@ -80,6 +86,11 @@ class System:
     data: tuple[str, ...]
     steps: tuple[Step, ...]
     sample: str | None = None
+
+    @property
+    def takes_root(self) -> bool:
+        """Whether it reads a folder of the user's."""
+        return any("{root}" in step.run for step in self.steps)
 
     def described(self) -> dict[str, str]:
         """Say what it is, what it reproduces, which data it needs and where they are had."""

@@ -6,11 +6,9 @@ further set's score is a file of its own, so that another set costs no training.
 """
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import yaml
@@ -23,19 +21,19 @@ from .extra import missing_sets, write_score
 from .plan import JOB, RESULT
 
 FITTED, EPOCHS = "fitted", "epochs.csv"
-_WATCH_S = 0.5
+_WAIT_S = 0.5
 _PATIENCE = 20
 
 
-def main(folder: Path) -> int:
-    """Carry the run out, from wherever it was left."""
-    _end_with_parent()
+def main() -> int:
+    """Carry the run out whose folder is the argument, from wherever it was left."""
+    folder = Path(sys.argv[1])
     for _ in range(_PATIENCE):
         try:
             with locked(folder):
                 return _carry_on(folder)
         except BlockingIOError:  # the run of a sweep that was killed just now is still ending
-            time.sleep(_WATCH_S)
+            time.sleep(_WAIT_S)
     console.notice(f"error: {folder}: expected no other process at work here (found one); end it and sweep again")
     return console.FAILED
 
@@ -104,17 +102,5 @@ def _with_clock(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {**config, "trainer": {**trainer, "callbacks": every}}
 
 
-def _end_with_parent() -> None:
-    """End with the sweep, so that a run does not go on writing into a folder that a new sweep works in."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(_WATCH_S)
-        os._exit(1)
-
-    Thread(target=watch, daemon=True).start()
-
-
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main())

@@ -11,6 +11,7 @@ from typing import Any
 
 from align import EyelineError, console, write_atomic
 
+from ..parent import command
 from .options import CostSpec
 from .plan import Plan, Run
 
@@ -89,7 +90,7 @@ def _measured(file: Path, job: dict[str, Any]) -> Figures:
     if file.is_file():
         return dict(json.loads(file.read_text())["figures"])
     ran = subprocess.run(  # noqa: S603 - our own module
-        [sys.executable, "-m", __name__], input=json.dumps(job), capture_output=True, text=True, check=False
+        command(f"{__package__}.costs"), input=json.dumps(job), capture_output=True, text=True, check=False
     )
     try:
         figures: Figures = json.loads(ran.stdout)

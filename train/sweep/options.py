@@ -2,12 +2,10 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self, get_args
-
-import yaml
 
 from align import UsageError
 
@@ -99,24 +97,6 @@ class CostSpec:
             if isinstance(number, bool) or not isinstance(number, int | kind) or number <= 0:
                 raise UsageError(f"{file}: costs.{name} must be {said} above 0 (got {number!r})")
         return spec
-
-
-def parse_pairs(given: Sequence[str], flag: str) -> dict[str, Any]:
-    """Read `KEY=VALUE` words of the command line; a value is YAML.
-
-    Raises:
-        UsageError: A word is no such pair, or a key comes twice.
-    """
-    pairs: dict[str, Any] = {}
-    for word in given:
-        key, equals, value = word.partition("=")
-        if not key or not equals or key in pairs:
-            raise UsageError(f"{flag} must be KEY=VALUE, each key once (got {word!r})")
-        try:
-            pairs[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise UsageError(f"{flag} {key}: expected YAML (found: {' '.join(str(error).split())})") from None
-    return pairs
 
 
 def grid_choices(grid: Mapping[str, Any], file: Path) -> dict[str, list[Choice]]:

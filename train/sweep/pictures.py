@@ -8,7 +8,7 @@ from align import replacing
 from ..evaluate.curves import read_curves
 from ..evaluate.drawings import panels
 from ..evaluate.numbers import evaluation, figure
-from ..figures import curves_figure
+from ..figures import curves_figure, save_figure
 from .score import Scored
 
 if TYPE_CHECKING:
@@ -42,5 +42,5 @@ def draw_run(folder: Path, scored: Scored) -> list[Path]:
 
 def _save(drawn: "Figure", path: Path) -> Path:
     with replacing(path) as temporary:
-        drawn.savefig(temporary, dpi=120)
+        save_figure(drawn, temporary)
     return path

@@ -8,25 +8,23 @@ docs/how-to/compare.md has an example.
 import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from align import EyelineError, UsageError
 
 from ..recipes import with_recipe_paths
-from .options import Asked, CostSpec, ExtraSet, extra_sets, grid_choices
-
-Config = dict[str, Any]
+from .options import Asked, Choice, CostSpec, ExtraSet, extra_sets, grid_choices
+from .values import Config, dotted, load, mapping, merged, nested
 
 SEED = "seed_everything"
 JOB, RESULT = "job.json", "result.json"
 """Of a run's folder: what is to be done, and what came of it, written last."""
 
+_PARTS = ("model", "data", "trainer")
 _KEYS = ("base", "set", "grid", "seeds", "checkpoint", "also", "costs")
 _CHECKPOINTS = ("best", "last")
 _SLUG_LENGTH = 80
@@ -34,6 +32,7 @@ _OURS = {
     "ckpt_path": "a sweep resumes by itself",
     "trainer.default_root_dir": "a sweep gives each run its folder",
     SEED: "seeds go under `seeds`",
+    "seeds": "seeds go under `seeds`",
 }
 
 
@@ -62,7 +61,6 @@ class Plan:
         keys: The dotted keys of the grid, in the file's order.
         seeds: At least one.
         checkpoint: `best` or `last`.
-        root: The curated set.
         runs: In the order of the grid, the last key fastest, seeds fastest of all.
         also: Further sets, by name, whose test part each checkpoint is scored on.
         costs: How the networks' speed is measured; None does not.
@@ -71,7 +69,6 @@ class Plan:
     keys: tuple[str, ...]
     seeds: tuple[int, ...]
     checkpoint: str
-    root: Path
     runs: tuple[Run, ...]
     also: Mapping[str, ExtraSet] = field(default_factory=dict)
     costs: CostSpec | None = None
@@ -89,59 +86,57 @@ def read_plan(file: Path, root: Path | None = None, over: Asked = Asked()) -> Pl
         UsageError: The file is missing or says something else than a sweep.
         EyelineError: The curated set is not there.
     """
-    asked = _mapping(_load(file), str(file))
+    asked = mapping(load(file), str(file))
     for key in asked:
         if key not in _KEYS:
             raise UsageError(f"{file}: expected the keys {', '.join(_KEYS)} (got {key!r})")
     in_file = {} if asked.get("grid") is None else asked["grid"]
-    grid = grid_choices({**_mapping(in_file, f"{file}: grid"), **over.grid}, file)
+    grid = grid_choices({**mapping(in_file, f"{file}: grid"), **over.grid}, file)
     seeds = _seeds(asked.get("seeds", [0]), file)
     checkpoint = asked.get("checkpoint", _CHECKPOINTS[0])
     if checkpoint not in _CHECKPOINTS:
         raise UsageError(f"{file}: checkpoint must be best or last (got {checkpoint!r})")
-    shared = merged(_base(asked.get("base"), file), nested(_mapping(asked.get("set") or {}, f"{file}: set")))
+    shared = merged(_base(asked.get("base"), file), nested(mapping(asked.get("set") or {}, f"{file}: set")))
     shared = merged(shared, nested(over.values))
     seed = shared.pop(SEED, 0)  # a recipe's own
     if "seeds" not in asked and isinstance(seed, int) and not isinstance(seed, bool):
         seeds = (seed,)
+    _require_parts(shared, file)
     if root is not None:
         shared = merged(shared, nested({"data.root": str(root)}))
-    _refuse_ours([*_dotted(shared), *grid], file)
-    found = Path(str((shared.get("data") or {}).get("root") or ""))
-    manifest = _digest_of_set(found, file)
+    _refuse_ours([*dotted(shared), *grid], file)
+    _refuse_overruled(over.values, grid)
+    runs = _runs(shared, grid, seeds, checkpoint, file)
+    also = {**mapping(asked.get("also") or {}, f"{file}: also"), **over.also}
+    extra = extra_sets(also, file, lambda place: _digest_of_set(str(place), file))
+    costs = CostSpec.read(asked.get("costs") if over.costs is None else over.costs, file)
+    return Plan(tuple(grid), seeds, checkpoint, runs, extra, costs)
+
+
+def _runs(
+    shared: Config, grid: Mapping[str, Sequence[Choice]], seeds: Sequence[int], checkpoint: str, file: Path
+) -> tuple[Run, ...]:
+    """Spell out every combination with every seed."""
+    digests: dict[str, str] = {}
     runs = []
     for chosen in itertools.product(*grid.values()):
         values = {key: choice.shown for key, choice in zip(grid, chosen, strict=True)}
-        own = nested({key: choice.value for key, choice in zip(grid, chosen, strict=True)})
-        for number in seeds:
-            config = merged(merged(shared, own), {SEED: number})
-            runs.append(Run(_name(values, number, [config, manifest, checkpoint]), values, number, config))
-    also = {**_mapping(asked.get("also") or {}, f"{file}: also"), **over.also}
-    extra = extra_sets(also, file, lambda place: _digest_of_set(place, file))
-    costs = CostSpec.read(asked.get("costs") if over.costs is None else over.costs, file)
-    return Plan(tuple(grid), seeds, checkpoint, found, tuple(runs), extra, costs)
-
-
-def _load(file: Path) -> Any:
-    try:
-        return yaml.safe_load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"{file}: expected the YAML of a sweep (no such file)") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: expected YAML (found: {' '.join(str(error).split())})") from None
-
-
-def _mapping(value: Any, where: str) -> Config:
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise UsageError(f"{where}: expected names with values (got {value!r})")
-    return value
+        config = merged(shared, nested({key: choice.value for key, choice in zip(grid, chosen, strict=True)}))
+        _require_parts(config, file)
+        root = str((config.get("data") or {}).get("root") or "")
+        if root not in digests:
+            digests[root] = _digest_of_set(root, file)
+        for seed in seeds:
+            own = merged(config, {SEED: seed})
+            runs.append(Run(_name(values, seed, [own, digests[root], checkpoint]), values, seed, own))
+    return tuple(runs)
 
 
 def _base(base: Any, file: Path) -> Config:
     if isinstance(base, str):
         (_, path) = with_recipe_paths(["--config", base])
-        return nested(_mapping(_load(Path(path)), path))
-    return nested(_mapping(base or {}, f"{file}: base"))
+        return nested(mapping(load(Path(path)), path))
+    return nested(mapping(base or {}, f"{file}: base"))
 
 
 def _seeds(seeds: Any, file: Path) -> tuple[int, ...]:
@@ -151,51 +146,41 @@ def _seeds(seeds: Any, file: Path) -> tuple[int, ...]:
     return tuple(seeds)
 
 
+def _require_parts(config: Config, file: Path) -> None:
+    for part in _PARTS:
+        mapping(config.get(part) or {}, f"{file}: {part}")
+
+
 def _refuse_ours(keys: list[str], file: Path) -> None:
     for key in keys:
         if reason := _OURS.get(key):
             raise UsageError(f"{file}: leave out {key}: {reason}")
 
 
-def nested(values: Mapping[str, Any]) -> Config:
-    """Turn dotted keys, also below others, into nested mappings; later ones win.
-
-    >>> nested({"a.b": 1, "a": {"c.d": 2}})
-    {'a': {'b': 1, 'c': {'d': 2}}}
-    """
-    out: Config = {}
-    for key, value in values.items():
-        inner: Any = nested(value) if isinstance(value, Mapping) else value
-        for part in reversed(key.split(".")):
-            inner = {part: inner}
-        out = merged(out, inner)
-    return out
+def _refuse_overruled(values: Mapping[str, Any], grid: Mapping[str, Sequence[Choice]]) -> None:
+    """Refuse a value of the command line that the grid would overrule in silence."""
+    given = _leaves(nested(values))
+    for key, choices in grid.items():
+        for choice in choices:
+            if both := given & _leaves(nested({key: choice.value})):
+                raise UsageError(
+                    f"--set {min(both)}: expected a key that the grid leaves alone (found it in grid.{key}); give "
+                    "--grid its values instead"
+                )
 
 
-def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> Config:
-    """Lay nested mappings over others; whatever is no mapping replaces what was there."""
-    out = dict(under)
-    for key, value in over.items():
-        mine = out.get(key)
-        both = isinstance(mine, Mapping) and isinstance(value, Mapping)
-        out[key] = merged(mine, value) if both else value  # type: ignore[arg-type]
-    return out
+def _leaves(config: Config) -> set[str]:
+    keys = dotted(config)
+    return {key for key in keys if not any(other.startswith(f"{key}.") for other in keys)}
 
 
-def _dotted(config: Mapping[str, Any], prefix: str = "") -> list[str]:
-    keys: list[str] = []
-    for key, value in config.items():
-        keys += [f"{prefix}{key}", *(_dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [])]
-    return keys
-
-
-def _digest_of_set(root: Path, file: Path) -> str:
+def _digest_of_set(root: str, file: Path) -> str:
     """Digest what a set's manifest says: another set, or the same curated anew, is another sweep."""
-    if root == Path():
+    if not root:
         raise UsageError(f"{file}: expected a curated set (found none); give --root, or data.root under `set`")
     try:
-        return blake2b((root / "manifest.parquet").read_bytes(), digest_size=8).hexdigest()
-    except FileNotFoundError:
+        return blake2b((Path(root) / "manifest.parquet").read_bytes(), digest_size=8).hexdigest()
+    except (FileNotFoundError, NotADirectoryError):
         raise EyelineError(
             f"{root}: expected a curated set (no manifest.parquet); make one with: eyeline-curate"
         ) from None
@@ -207,5 +192,5 @@ def _name(values: Mapping[str, Any], seed: int, decides: list[Any]) -> str:
     except TypeError as error:
         raise UsageError(f"the sweep's values must be plain numbers, texts, lists and mappings ({error})") from None
     parts = [*(f"{key.rpartition('.')[2]}-{value}" for key, value in values.items()), f"seed-{seed}"]
-    slug = "_".join(re.sub(r"[^A-Za-z0-9.]+", "-", part).strip("-.") for part in parts)
+    slug = "_".join(re.sub(r"[^A-Za-z0-9.+]+", "-", part).strip("-.") for part in parts)
     return f"{slug[:_SLUG_LENGTH]}-{blake2b(text.encode(), digest_size=5).hexdigest()}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from align import replacing, write_atomic
 
+from ..figures import save_figure
 from .plan import Plan
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ SPLITS = ("train", "val", "test")
 NUMBERS = {
     "accuracy_micro": "accuracy",
     "precision_macro": "precision",
-    "recall_macro": "recall",
+    "accuracy_macro": "recall",  # the mean of the classes' recalls
     "f1_macro": "F1",
     "ccc_valence": "CCC valence",
     "ccc_arousal": "CCC arousal",
@@ -32,6 +33,7 @@ COLUMNS = ("epochs", "s/epoch", "parameters")
 _COSTS = ("epochs", "seconds_per_epoch", "parameters")
 _SPEED = {"inference_images_per_s": "img/s", "latency_ms": "ms"}
 _SPREAD = " sd"
+_AXES_INCHES, _LETTER_INCHES = 5.5, 0.055
 _MAIN = ("f1_macro", "ccc_mean", "f1_units_mean")
 
 
@@ -166,7 +168,7 @@ def write_report(plan: Plan, results: Sequence[Result], out: Path) -> list[str]:
     if figure := plot(plan, results):
         names.append("sweep.png")
         with replacing(out / names[-1]) as temporary:
-            figure.savefig(temporary, dpi=140)
+            save_figure(figure, temporary)
     return [str(out / name) for name in names]
 
 
@@ -215,13 +217,16 @@ def plot(plan: Plan, results: Sequence[Result]) -> "Figure | None":
             said = ", ".join(f"{name} {values[key]}" for name, key in zip(names, plan.keys, strict=True))
             points.append((mean(found), said or "base", found))
     points.sort(key=lambda point: point[0])
-    figure = Figure(figsize=(8, 1.2 + 0.3 * len(points)), layout="constrained")
+    longest = max(len(said) for _, said, _ in points)
+    figure = Figure(figsize=(_AXES_INCHES + _LETTER_INCHES * longest, 1.2 + 0.3 * len(points)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for y, (average, _, found) in enumerate(points):
         axes.plot(found, [y] * len(found), "o", color="tab:blue", alpha=0.6)
         axes.plot(average, y, "|", color="black", markersize=14)
-    axes.set_yticks(range(len(points)), [said.replace("$", r"\$") for _, said, _ in points], fontsize=7)
+    axes.set_yticks(range(len(points)), [said for _, said, _ in points], fontsize=7, parse_math=False)
     axes.set_xlabel(f"{split} {number}")
+    axes.locator_params(axis="x", nbins=6)
+    axes.margins(x=0.05 if len({average for average, _, _ in points}) > 1 else 0.5)
     axes.grid(axis="x", alpha=0.3)
     return figure

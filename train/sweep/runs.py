@@ -3,15 +3,16 @@
 import json
 import os
 import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
 
-from align import EyelineError, locked, write_atomic
+from align import EyelineError, UsageError, locked, write_atomic
 
+from ..parent import command
 from .extra import plain, read_scores
 from .plan import JOB, RESULT, Plan, Run
 
@@ -34,8 +35,28 @@ def state_of(run: Run, out: Path, plan: Plan | None = None) -> State:
     return "half" if (folder / "checkpoints" / "last.ckpt").is_file() else "new"
 
 
+@contextmanager
+def claimed(out: Path) -> Iterator[None]:
+    """Hold a sweep's folder, which is made, while its runs, costs and tables are worked on.
+
+    Raises:
+        UsageError: It is a file.
+        EyelineError: Another sweep works in it.
+    """
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out}: expected a folder for the sweep (found a file); choose another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(out):
+            yield
+    except BlockingIOError:
+        raise EyelineError(
+            f"{out}: expected no other sweep at work here (found one); wait for it, or choose another --out"
+        ) from None
+
+
 def sweep(plan: Plan, out: Path, jobs: int = 1, told: Told | None = None) -> list[dict[str, Any]]:
-    """Carry out all runs that are not done yet.
+    """Carry out all runs that are not done yet, in a folder that is `claimed`.
 
     A run that fails is recorded and the others go on; it is tried again when the sweep is started again.
 
@@ -48,21 +69,7 @@ def sweep(plan: Plan, out: Path, jobs: int = 1, told: Told | None = None) -> lis
     Returns:
         For each run, in the plan's order, `run` (its name), `values`, `seed`, and either what `result.json` holds or
         `error`, one sentence; `also` has the scores on further sets.
-
-    Raises:
-        EyelineError: Another sweep works in the folder.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        with locked(out):
-            return _sweep(plan, out, jobs, told)
-    except BlockingIOError:
-        raise EyelineError(
-            f"{out}: expected no other sweep at work here (found one); wait for it, or choose another --out"
-        ) from None
-
-
-def _sweep(plan: Plan, out: Path, jobs: int, told: Told | None) -> list[dict[str, Any]]:
     children: set[subprocess.Popen[bytes]] = set()
     count, lock = 0, Lock()
 
@@ -94,7 +101,7 @@ def _carry_out(run: Run, plan: Plan, folder: Path, jobs: int, children: set[subp
         with (folder / LOG).open("ab") as log:
             start = log.tell()
             child = subprocess.Popen(  # noqa: S603 - our own module
-                [sys.executable, "-m", __package__, str(folder)],
+                command(f"{__package__}.__main__", str(folder)),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

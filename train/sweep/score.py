@@ -9,7 +9,7 @@ import torch
 
 from ..checkpoints import load_model, read_checkpoint, require_tasks
 from ..data import FaceData
-from ..metrics import Outcome, per_class, summary
+from ..metrics import Outcome, summary
 from ..module import FaceModel
 from ..rows import Split, read_rows, read_tasks, select
 from ..tasks import Tasks
@@ -27,7 +27,7 @@ class Scored:
         tasks: What the model tells.
         global_step: Steps that the checkpoint had taken.
         outcomes: Outputs and targets of each split.
-        numbers: `parameters`, and by split the scalars of `metrics.summary`, `recall_macro` and `rows`.
+        numbers: `parameters`, and by split the scalars of `metrics.summary` and `rows`.
     """
 
     tasks: Tasks
@@ -95,8 +95,4 @@ def _outcome(trainer: pl.Trainer, model: FaceModel, data: FaceData) -> Outcome:
 
 
 def _numbers(model: FaceModel, outcome: Outcome) -> dict[str, Any]:
-    numbers: dict[str, Any] = {"rows": len(outcome), **summary(outcome, model.tasks)}
-    present = [row for row in per_class(outcome, model.tasks) if row.rows] if model.tasks.classes else []
-    if present:
-        numbers["recall_macro"] = sum(row.recall or 0.0 for row in present) / len(present)
-    return numbers
+    return {"rows": len(outcome), **summary(outcome, model.tasks)}

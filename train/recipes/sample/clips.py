@@ -25,8 +25,9 @@ def shaken(picture: NDArray[np.uint8], rng: np.random.Generator, much: float = 1
     turn[:, 2] += rng.normal(0, 0.005 * much * width, 2)
     moved = cv2.warpAffine(picture, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
     light = float(rng.normal(1, 0.02 * much))
-    noise = rng.standard_normal(moved.shape, np.float32)
-    return np.asarray(np.clip(moved * np.float32(light) + noise, 0, 255), np.uint8)
+    noisy = rng.standard_normal(moved.shape, np.float32)
+    noisy += moved * np.float32(light)
+    return np.asarray(np.clip(noisy, 0, 255, out=noisy), np.uint8)
 
 
 def write_clip(path: Path, pictures: Iterable[NDArray[np.uint8]], rate: int = 20) -> None:

@@ -156,8 +156,10 @@ def _sources(moves: list[Move]) -> tuple[NDArray[np.float32], NDArray[np.float32
     across, down = (columns - EYES[:, 0].mean()) / unit, (rows - EYES[:, 1].mean()) / unit
     for x, y, reach, dx, dy in moves:
         weight = np.outer(np.exp(-(((down - y) / reach) ** 2) / 2), np.exp(-(((across - x) / reach) ** 2) / 2))
-        to_x -= np.float32(dx * unit) * weight
-        to_y -= np.float32(dy * unit) * weight
+        if dx:
+            to_x -= np.float32(dx * unit) * weight
+        if dy:
+            to_y -= np.float32(dy * unit) * weight
     return to_x, to_y
 
 
@@ -165,7 +167,8 @@ def _lit(picture: NDArray[np.uint8], who: np.random.Generator) -> NDArray[np.uin
     """Give skin, hair and light another colour."""
     tint = who.uniform(0.8, 1.15, 3)
     gamma = float(who.uniform(0.75, 1.4))
-    return np.asarray(np.clip(255 * (picture / 255) ** gamma * tint, 0, 255), np.uint8)
+    levels = np.arange(256)[:, None, None] / 255  # [256, 1, channels]: what becomes of each value of each channel
+    return np.asarray(cv2.LUT(picture, np.asarray(np.clip(255 * levels**gamma * tint, 0, 255), np.uint8)), np.uint8)
 
 
 def _moved(picture: NDArray[np.uint8], rng: np.random.Generator | None) -> NDArray[np.uint8]:
