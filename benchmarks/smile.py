@@ -38,7 +38,7 @@ MODELS = {"face-pretrained, fine-tuned": [], "random weights": ["--model.backbon
 
 SHARED = [
     *("--model.backbone.name", "dlib_face_resnet", "--model.backbone.stage", "3", "--model.finetune.freeze", "none"),
-    *("--model.head.layer_norm", "true", "--model.optimizer.lr", str(HEAD_RATE)),
+    *("--model.head.batch_norm", "true", "--model.optimizer.lr", str(HEAD_RATE)),
     *("--model.optimizer.schedule.name", "cosine", "--data.batch_size", "16"),
 ]
 """The first three stages: the last ones tell people apart, whatever their faces do."""

@@ -1,10 +1,11 @@
 """Heads: dense layers from a backbone's features to the columns of the model's tasks."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from torch import nn
+import torch.nn.functional as F  # noqa: N812 - the name everyone gives it
+from torch import Tensor, nn
 
 from align import UsageError
 
@@ -22,7 +23,10 @@ class HeadSpec:
             hidden layer and one for the last.
         dropout_after: Dropout after each hidden layer's activation: one value for all, or one for each.
         activation: After each hidden layer.
-        layer_norm: Whether to bring the features to mean 0 and variance 1 first.
+        layer_norm: Whether to bring the features of each face to mean 0 and variance 1 first.
+        batch_norm: Whether to bring each feature to mean 0 and variance 1 over the faces first, without gain or shift, as
+            He et al. 2022 probe frozen networks: what all faces share is gone, what tells them apart counts. null does so
+            where the backbone is pretrained and `layer_norm` is false.
     """
 
     hidden: list[int] = field(default_factory=list)
@@ -30,14 +34,34 @@ class HeadSpec:
     dropout_after: list[float] | float = 0.0
     activation: Activation = "relu"
     layer_norm: bool = False
+    batch_norm: bool | None = None
 
     def __post_init__(self) -> None:
         if any(width < 1 for width in self.hidden):
             raise UsageError(f"model.head.hidden must be widths >= 1 (got {self.hidden})")
         if self.activation not in _ACTIVATIONS:
             raise UsageError(f"model.head.activation must be one of {[*_ACTIVATIONS]} (got {self.activation!r})")
+        if self.layer_norm and self.batch_norm:
+            raise UsageError("model.head: expected layer_norm or batch_norm (got both); leave one out")
         _rates(self.dropout_before, len(self.hidden) + 1, "dropout_before")
         _rates(self.dropout_after, len(self.hidden), "dropout_after")
+
+    def of_backbone(self, *, is_random: bool) -> "HeadSpec":
+        """Choose `batch_norm`, where nobody has, for a backbone that is pretrained or starts from random weights."""
+        return self if self.batch_norm is not None else replace(self, batch_norm=not (is_random or self.layer_norm))
+
+
+class FeatureNorm(nn.BatchNorm1d):
+    """Batch norm of features that learns nothing; a batch of one face, which has no variance, takes the running one."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__(features, affine=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map [N, features] to the same shape."""
+        if self.training and len(features) == 1:
+            return F.batch_norm(features, self.running_mean, self.running_var, eps=self.eps)
+        return super().forward(features)
 
 
 def _rates(given: Sequence[float] | float, count: int, name: str) -> list[float]:
@@ -64,6 +88,7 @@ def build_head(features: int, outputs: int, spec: HeadSpec) -> nn.Sequential:
     before = _rates(spec.dropout_before, len(spec.hidden) + 1, "dropout_before")
     after = _rates(spec.dropout_after, len(spec.hidden), "dropout_after")
     layers: list[nn.Module] = [nn.LayerNorm(features)] if spec.layer_norm else []
+    layers += [FeatureNorm(features)] if spec.batch_norm else []
     width = features
     for i, hidden in enumerate(spec.hidden):
         layers += [

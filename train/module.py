@@ -68,12 +68,13 @@ class FaceModel(pl.LightningModule):
         self.tasks = _spec(Tasks, tasks)
         backbone = _spec(BackboneSpec, backbone)
         finetune = _spec(FinetuneSpec, finetune)
+        head = _spec(HeadSpec, head)
         self.finetune = finetune.of_backbone(is_random=backbone.is_random)
         self.optimizer_spec = _spec(OptimizerSpec, optimizer)
         specs: dict[str, Any] = {
             "tasks": self.tasks,
             "backbone": backbone,
-            "head": _spec(HeadSpec, head),
+            "head": head,
             "finetune": finetune,
             "optimizer": self.optimizer_spec,
             "loss": _spec(LossSpec, loss),
@@ -83,7 +84,8 @@ class FaceModel(pl.LightningModule):
         self.save_hyperparameters(plain, logger=False)
         self.backbone = create_backbone(specs["backbone"])
         self.backbone.requires_grad_(not self.finetune.never_learns)
-        self.head = build_head(self.backbone.features, self.tasks.outputs, specs["head"])
+        norm = head.of_backbone(is_random=backbone.is_random)
+        self.head = build_head(self.backbone.features, self.tasks.outputs, norm)
         self.loss = Loss(self.tasks, specs["loss"])
         parts = [f"loss_{kind}" for kind in self.tasks.kinds]
         self.loss_names = ["loss", *parts] if len(parts) > 1 else ["loss"]

@@ -3,7 +3,10 @@ import torch
 from torch import nn
 
 from align import UsageError
+from train.backbones import BackboneSpec
 from train.heads import HeadSpec, build_head
+from train.module import FaceModel
+from train.tasks import Tasks
 
 
 def shape(head):
@@ -14,6 +17,50 @@ def shape(head):
 def test_no_hidden_layer_is_one_dense_layer():
     assert shape(build_head(8, 3, HeadSpec())) == [(8, 3)]
     assert shape(build_head(8, 3, HeadSpec(dropout_before=0.5, layer_norm=True))) == ["LayerNorm", 0.5, (8, 3)]
+
+
+def test_batch_norm_takes_off_what_all_faces_share_and_has_nothing_to_learn():
+    head = build_head(8, 3, HeadSpec(dropout_before=0.5, batch_norm=True))
+    assert shape(head) == ["FeatureNorm", 0.5, (8, 3)]
+    assert len(list(head.parameters())) == 2  # those of the dense layer
+    own = torch.randn(64, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    norm = head[0].double()
+    norm.eps = 1e-12
+    torch.testing.assert_close(norm(100 + 0.01 * own), (own - own.mean(0)) / own.std(0, correction=0))
+    norm.eval()
+    assert torch.equal(norm(own)[:1], norm(own[:1]))  # once trained a face does not depend on its company
+
+
+def test_a_batch_of_one_face_takes_what_was_seen_so_far():
+    norm = build_head(4, 2, HeadSpec(batch_norm=True))[0]
+    faces = torch.randn(32, 4, generator=torch.Generator().manual_seed(0))
+    norm(faces)
+    mean, variance = norm.running_mean.clone(), norm.running_var.clone()
+    torch.testing.assert_close(norm(faces[:1]), (faces[:1] - mean) / (variance + norm.eps).sqrt())
+    assert torch.equal(norm.running_mean, mean)
+    assert torch.equal(norm.running_var, variance)
+
+
+@pytest.mark.parametrize(
+    ("given", "weights", "expected"),
+    [
+        ({}, None, ["FeatureNorm"]),
+        ({}, "none", []),
+        ({"layer_norm": True}, None, ["LayerNorm"]),
+        ({"batch_norm": False}, None, []),
+        ({"batch_norm": True}, "none", ["FeatureNorm"]),
+    ],
+)
+def test_features_of_a_pretrained_backbone_are_normed_unless_something_else_is_said(given, weights, expected):
+    spec = BackboneSpec("dlib_face_resnet", weights, stage=1, load_weights=False)
+    model = FaceModel(Tasks(classes=["a", "b"]), spec, HeadSpec(**given))
+    assert shape(model.head) == [*expected, (32, 2)]
+    assert model.hparams["head"]["batch_norm"] is given.get("batch_norm")
+
+
+def test_a_head_has_one_norm_at_most():
+    with pytest.raises(UsageError, match=r"model\.head: expected layer_norm or batch_norm \(got both\)"):
+        HeadSpec(layer_norm=True, batch_norm=True)
 
 
 def test_any_number_of_layers_with_dropout_before_and_after_each():
