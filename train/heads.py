@@ -24,9 +24,9 @@ class HeadSpec:
         dropout_after: Dropout after each hidden layer's activation: one value for all, or one for each.
         activation: After each hidden layer.
         layer_norm: Whether to bring the features of each face to mean 0 and variance 1 first.
-        batch_norm: Whether to bring each feature to mean 0 and variance 1 over the faces first, without gain or shift, as
-            He et al. 2022 probe frozen networks: what all faces share is gone, what tells them apart counts. null does so
-            where the backbone is pretrained and `layer_norm` is false.
+        batch_norm: Whether to bring each feature to mean 0 and variance 1 over the faces first, without gain or shift,
+            as He et al. 2022 probe frozen networks: what all faces share is gone, what tells them apart counts. null
+            does so where the backbone is pretrained and `layer_norm` is false.
     """
 
     hidden: list[int] = field(default_factory=list)

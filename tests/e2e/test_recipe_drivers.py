@@ -79,7 +79,7 @@ def test_the_table_has_every_network_with_both_weights_and_both_sets(plan):
     for run in plan.runs:
         config = run.config
         assert config["model"]["optimizer"]["lr"] == 0.001
-        assert config["model"]["head"]["dropout_before"] == 0.5
+        assert config["model"]["head"] == {"dropout_before": 0.5, "batch_norm": False}
         original = run.values["data.augment"] == "original"
         assert any(config["data"]["augment"].values()) != original
         assert config["data"]["augment"].get("copies", 0) == (0 if original else 4)

@@ -49,7 +49,13 @@ def test_a_runs_name_holds_for_all_that_decides_its_result(faces_set, rich_set, 
     assert names() == names()
     longer = names(grid={"model.optimizer.lr": [0.2, 0.3, 0.1]})
     assert {longer[0], longer[2]} == set(names())  # a grid that grows keeps its runs
-    others = [names(seeds=[1]), names(set={"trainer.max_epochs": 1}), names(checkpoint="last"), names(root=rich_set)]
+    others = [
+        names(seeds=[1]),
+        names(set={"trainer.max_epochs": 1}),
+        names(checkpoint="last"),
+        names(train_faces="as_shown"),
+        names(root=rich_set),
+    ]
     for changed in others:
         assert not set(changed) & set(names())
 
@@ -74,13 +80,14 @@ def test_a_recipe_may_be_the_base(faces_set, tmp_path):
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"bases": {}}, "expected the keys base, set, grid, seeds, checkpoint, also, costs (got 'bases')"),
+        ({"bases": {}}, "expected the keys base, set, grid, seeds, checkpoint, train_faces, also, costs (got 'bases')"),
         ({"grid": {"a": 1}}, "grid.a must be a list of values (got 1)"),
         ({"grid": {"a": []}}, "grid.a must be a list"),
         ({"grid": {"a": [1, 1]}}, "grid.a must name each value once"),
         ({"seeds": [0, 0]}, "seeds must be a list of integers >= 0, each once"),
         ({"seeds": [-1]}, "seeds must be a list of integers >= 0"),
         ({"checkpoint": "worst"}, "checkpoint must be best or last"),
+        ({"train_faces": "twice"}, "train_faces must be once or as_shown (got 'twice')"),
         ({"base": "no_such_recipe"}, "expected a file or one of the recipes"),
         ({"set": {"ckpt_path": "x"}}, "leave out ckpt_path"),
         ({"grid": {"seed_everything": [1]}}, "seeds go under `seeds`"),
@@ -111,7 +118,7 @@ def test_keys_are_shown_as_short_as_they_can_be():
 
 
 def hand_worked():
-    plan = Plan(("a.lr",), (0, 1, 2), "best", ())
+    plan = Plan(("a.lr",), (0, 1, 2), "best", "once", ())
     results = [
         {"run": "r", "values": {"a.lr": 0.1}, "seed": seed, "epochs": 2, "seconds_per_epoch": seconds}
         | {"parameters": 7, "test": {"f1_macro": f1, "accuracy_micro": 0.5, "rows": 3}}

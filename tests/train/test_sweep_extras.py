@@ -5,8 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from align import EyelineError, UsageError, locked
+from curate.manifest import read_manifest, write_manifest
 from train.cli import main
 from train.console import quiet
 from train.figures import save_figure
@@ -14,7 +16,7 @@ from train.recipes import grid_path, recipe_names
 from train.sweep import Asked, CostSpec, ExtraSet, Plan, as_table, parse_pairs, read_plan
 from train.sweep.costs import with_costs
 from train.sweep.report import plot
-from train.sweep.score import score_elsewhere
+from train.sweep.score import score, score_elsewhere
 
 from .conftest import CLASSES, write_set
 from .sweep_cases import BASE, run_sweep, write
@@ -100,7 +102,7 @@ def test_the_set_that_is_scored_on_too_does_not_decide_a_runs_name_and_must_be_t
 
 
 def test_the_table_holds_costs_and_further_sets_and_keeps_a_failed_runs_costs():
-    plan = Plan(("a.lr",), (0,), "last", (), {"trick": ExtraSet(None, "")}, CostSpec())
+    plan = Plan(("a.lr",), (0,), "last", "once", (), {"trick": ExtraSet(None, "")}, CostSpec())
     cpu = {"parameters": 7, "statistics": 2, "inference_images_per_s": 30.0, "latency_ms": 4.0}
     done = {"values": {"a.lr": 0.1}, "seed": 0, "epochs": 2, "seconds_per_epoch": 1.5, "training_seconds": 3.5}
     done |= {"parameters": 7, "test": {"f1_macro": 0.5}, "also": {"trick": {"f1_macro": 0.25}}}
@@ -151,6 +153,24 @@ def test_another_further_set_costs_no_training_a_changed_one_is_scored_anew_and_
     assert done["test"] == before["test"]
     assert {name: (run / name).stat().st_mtime_ns for name in written} == written
     assert {path: path.stat().st_mtime_ns for path in costs} == costs
+
+
+def test_training_faces_count_as_often_as_an_epoch_shows_them_where_that_is_asked_for(swept, faces_set, tmp_path):
+    root = shutil.copytree(faces_set, tmp_path / "set")
+    rows = read_manifest(root)
+    rows.loc[(rows["split"] == "train") & (rows["label"] == "face"), "repeat"] = 3
+    write_manifest(root, rows)
+    checkpoint, config = Path(swept.runs[0]["checkpoint"]), {"data": {"root": str(root), "batch_size": 8}}
+    with quiet():
+        once, shown = (score(checkpoint, config, as_shown=as_shown) for as_shown in (False, True))
+    faces = once.outcomes["train"].targets[:, 1] == 1
+    assert (once.numbers["train"]["rows"], int(faces.sum())) == (24, 12)
+    assert shown.numbers["train"]["rows"] == 48
+    hits = (once.outcomes["train"].outputs.argmax(1) == faces.long()).double()
+    expected = (hits * torch.where(faces, 3, 1)).sum() / 48
+    assert shown.numbers["train"]["accuracy_micro"] == pytest.approx(float(expected))
+    assert shown.numbers["val"] == once.numbers["val"]
+    assert shown.numbers["test"] == once.numbers["test"]
 
 
 def test_a_further_set_without_a_test_part_is_refused(swept, tmp_path):
@@ -232,7 +252,7 @@ def test_a_sweep_measures_costs_and_writes_its_tables_in_a_folder_that_is_its_ow
 
 def test_the_plot_has_room_for_long_and_foreign_names(tmp_path, recwarn):
     results = [{"values": {"a.head": f"头 {'x' * 120} {n}$"}, "seed": 0, "test": {"f1_macro": 0.5}} for n in range(2)]
-    figure = plot(Plan(("a.head",), (0,), "best", ()), results)
+    figure = plot(Plan(("a.head",), (0,), "best", "once", ()), results)
     save_figure(figure, tmp_path / "sweep.png")
     assert not [str(warning.message) for warning in recwarn if "Glyph" in str(warning.message)]
     assert figure.axes[0].get_position().width * figure.get_figwidth() > 4

@@ -63,7 +63,7 @@ def _finish(folder: Path, job: dict[str, Any], common: list[str]) -> int:
     best = folder / "checkpoints" / "best.ckpt"
     chosen = best if job["checkpoint"] == "best" and best.is_file() else best.with_name("last.ckpt")
     with quiet():
-        scored = score(chosen, job["config"])
+        scored = score(chosen, job["config"], as_shown=job["train_faces"] == "as_shown")
     if "test" in scored.outcomes:
         code = eyeline_train(["test", *common, "--ckpt_path", str(chosen)])
         if code != console.DONE:

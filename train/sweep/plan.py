@@ -1,7 +1,8 @@
 """Reads a sweep's YAML and spells its runs out, each with a whole configuration and a name that holds for it alone.
 
 The YAML has `base` (a recipe, a file or values), `set` (values that all runs share), `grid` (dotted key: list, or names
-with values), `seeds`, `checkpoint` (which is scored, best or last), `also` (further sets to score on) and `costs`;
+with values), `seeds`, `checkpoint` (which is scored, best or last), `train_faces` (how training faces count in scores,
+once or as_shown), `also` (further sets to score on) and `costs`;
 docs/how-to/compare.md has an example.
 """
 
@@ -25,8 +26,9 @@ JOB, RESULT = "job.json", "result.json"
 """Of a run's folder: what is to be done, and what came of it, written last."""
 
 _PARTS = ("model", "data", "trainer")
-_KEYS = ("base", "set", "grid", "seeds", "checkpoint", "also", "costs")
+_KEYS = ("base", "set", "grid", "seeds", "checkpoint", "train_faces", "also", "costs")
 _CHECKPOINTS = ("best", "last")
+_TRAIN_FACES = ("once", "as_shown")
 _SLUG_LENGTH = 80
 _OURS = {
     "ckpt_path": "a sweep resumes by itself",
@@ -61,6 +63,8 @@ class Plan:
         keys: The dotted keys of the grid, in the file's order.
         seeds: At least one.
         checkpoint: `best` or `last`.
+        train_faces: How a training face counts in the training split's numbers: `once`, or `as_shown`, as often as an
+            epoch shows it; a fault of a published study, for reproduction.
         runs: In the order of the grid, the last key fastest, seeds fastest of all.
         also: Further sets, by name, whose test part each checkpoint is scored on.
         costs: How the networks' speed is measured; None does not.
@@ -69,6 +73,7 @@ class Plan:
     keys: tuple[str, ...]
     seeds: tuple[int, ...]
     checkpoint: str
+    train_faces: str
     runs: tuple[Run, ...]
     also: Mapping[str, ExtraSet] = field(default_factory=dict)
     costs: CostSpec | None = None
@@ -93,9 +98,7 @@ def read_plan(file: Path, root: Path | None = None, over: Asked = Asked()) -> Pl
     in_file = {} if asked.get("grid") is None else asked["grid"]
     grid = grid_choices({**mapping(in_file, f"{file}: grid"), **over.grid}, file)
     seeds = _seeds(asked.get("seeds", [0]), file)
-    checkpoint = asked.get("checkpoint", _CHECKPOINTS[0])
-    if checkpoint not in _CHECKPOINTS:
-        raise UsageError(f"{file}: checkpoint must be best or last (got {checkpoint!r})")
+    scored = (_word(asked, "checkpoint", _CHECKPOINTS, file), _word(asked, "train_faces", _TRAIN_FACES, file))
     shared = merged(_base(asked.get("base"), file), nested(mapping(asked.get("set") or {}, f"{file}: set")))
     shared = merged(shared, nested(over.values))
     seed = shared.pop(SEED, 0)  # a recipe's own
@@ -106,15 +109,23 @@ def read_plan(file: Path, root: Path | None = None, over: Asked = Asked()) -> Pl
         shared = merged(shared, nested({"data.root": str(root)}))
     _refuse_ours([*dotted(shared), *grid], file)
     _refuse_overruled(over.values, grid)
-    runs = _runs(shared, grid, seeds, checkpoint, file)
+    runs = _runs(shared, grid, seeds, scored, file)
     also = {**mapping(asked.get("also") or {}, f"{file}: also"), **over.also}
     extra = extra_sets(also, file, lambda place: _digest_of_set(str(place), file))
     costs = CostSpec.read(asked.get("costs") if over.costs is None else over.costs, file)
-    return Plan(tuple(grid), seeds, checkpoint, runs, extra, costs)
+    return Plan(tuple(grid), seeds, *scored, runs, extra, costs)
+
+
+def _word(asked: Config, key: str, words: tuple[str, str], file: Path) -> str:
+    """Read a key that has one of two words, the first where it is left out."""
+    word = asked.get(key, words[0])
+    if word not in words:
+        raise UsageError(f"{file}: {key} must be {' or '.join(words)} (got {word!r})")
+    return str(word)
 
 
 def _runs(
-    shared: Config, grid: Mapping[str, Sequence[Choice]], seeds: Sequence[int], checkpoint: str, file: Path
+    shared: Config, grid: Mapping[str, Sequence[Choice]], seeds: Sequence[int], scored: tuple[str, str], file: Path
 ) -> tuple[Run, ...]:
     """Spell out every combination with every seed."""
     digests: dict[str, str] = {}
@@ -128,7 +139,7 @@ def _runs(
             digests[root] = _digest_of_set(root, file)
         for seed in seeds:
             own = merged(config, {SEED: seed})
-            runs.append(Run(_name(values, seed, [own, digests[root], checkpoint]), values, seed, own))
+            runs.append(Run(_name(values, seed, [own, digests[root], *scored]), values, seed, own))
     return tuple(runs)
 
 

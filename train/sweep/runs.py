@@ -96,7 +96,8 @@ def _carry_out(run: Run, plan: Plan, folder: Path, jobs: int, children: set[subp
     failed = {}
     if not _is_done(folder, plan):
         folder.mkdir(parents=True, exist_ok=True)
-        job = {"config": run.config, "checkpoint": plan.checkpoint, "also": plain(plan.also)}
+        job = {"config": run.config, "checkpoint": plan.checkpoint, "train_faces": plan.train_faces}
+        job["also"] = plain(plan.also)
         write_atomic(folder / JOB, json.dumps(job, indent=2) + "\n")
         with (folder / LOG).open("ab") as log:
             start = log.tell()

@@ -36,7 +36,7 @@ class Scored:
     numbers: dict[str, Any]
 
 
-def score(checkpoint: Path, config: dict[str, Any]) -> Scored:
+def score(checkpoint: Path, config: dict[str, Any], *, as_shown: bool = False) -> Scored:
     """Run a checkpoint over the splits that its set has, each face once and without augmentation.
 
     The training split is scored as it is, whatever balancing shows of it how often (0 times is left out).
@@ -44,6 +44,7 @@ def score(checkpoint: Path, config: dict[str, Any]) -> Scored:
     Args:
         checkpoint: Of the model.
         config: What it was trained with.
+        as_shown: Count each training face as often as balancing shows it.
     """
     model = load_model(checkpoint)
     root = Path(config["data"]["root"])
@@ -53,7 +54,7 @@ def score(checkpoint: Path, config: dict[str, Any]) -> Scored:
     trainer = _trainer(config)
     for split in SPLITS:
         if (rows["split"] == split).any():
-            outcomes[split] = _outcome(trainer, model, _data(root, split, config))
+            outcomes[split] = _outcome(trainer, model, _data(root, split, config), as_shown=as_shown)
     numbers: dict[str, Any] = {split: _numbers(model, outcome) for split, outcome in outcomes.items()}
     step = read_checkpoint(checkpoint).global_step
     return Scored(model.tasks, step, outcomes, {"parameters": parameters, **numbers})
@@ -85,13 +86,13 @@ def _data(root: Path, split: Split, config: dict[str, Any]) -> FaceData:
     return FaceData(root=root, predict_split=split, **options)
 
 
-def _outcome(trainer: pl.Trainer, model: FaceModel, data: FaceData) -> Outcome:
+def _outcome(trainer: pl.Trainer, model: FaceModel, data: FaceData, *, as_shown: bool = False) -> Outcome:
     parts: Any = trainer.predict(model, data)
     rows = torch.cat([rows for rows, _ in parts])
     outputs = torch.cat([outputs for _, outputs in parts])[rows.argsort()]
-    split = data.predict_split
-    targets = torch.from_numpy(select(read_rows(data.root), data.root, split, model.tasks).targets)
-    return Outcome(rows.sort().values, outputs.float(), targets)
+    chosen = select(read_rows(data.root), data.root, data.predict_split, model.tasks)
+    places = torch.arange(len(chosen)).repeat_interleave(torch.from_numpy(chosen.repeats) if as_shown else 1)
+    return Outcome(places, outputs.float()[places], torch.from_numpy(chosen.targets)[places])
 
 
 def _numbers(model: FaceModel, outcome: Outcome) -> dict[str, Any]:
