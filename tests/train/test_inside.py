@@ -252,6 +252,9 @@ def test_look_leaves_pictures_and_their_scores(rich_set, tmp_path, capsys):
         said = face["targets"]["au_12"]
         assert said["column"] == "au_12"
         assert said["score"] == pytest.approx(float(outputs[i, 5]), abs=1e-4)
+        assert said["answer"] == pytest.approx(float(outputs[i, 5].sigmoid()), abs=1e-4)
+        told = face["targets"]["predicted"]
+        assert told["answer"] == pytest.approx(float(outputs[i, :2].softmax(0).max()), abs=1e-4)
 
 
 def test_look_lists_layers_and_says_what_is_wrong_in_one_sentence(faces_set, tmp_path, capsys):

@@ -10,6 +10,7 @@ from pathlib import Path
 from align import EyelineError, encode, replacing, write_atomic
 from curate import Align
 
+from ..figures import save_figure
 from .answerer import Answerer
 from .face_filter import FaceFilter
 from .faces import Answered, FaceAnswer, Follower, answer, chunks
@@ -158,7 +159,7 @@ def _annotate_video(job: Job, item: Input, result: Annotated, tell: Tell) -> Non
         if not result.frames:
             raise EyelineError(fault or f"{item.source}: expected frames (ended before the first one came)")
         title = f"{Path(item.source).name}: {result.frames:,} frames"
-        draw_timeline(made["table"], job.answerer.tasks, title).savefig(made["timeline"], dpi=100)
+        save_figure(draw_timeline(made["table"], job.answerer.tasks, title), made["timeline"])
         result.errors += [fault] if fault else []
     result.files = {kind: str(target) for kind, target in targets.items()}
 

@@ -13,8 +13,11 @@ from torch import Tensor, nn
 from align import UsageError, replacing, write_atomic
 
 from ..checkpoints import load_model
+from ..figures import save_figure
 from ..module import FaceModel
+from ..predict import to_values
 from ..rows import Split
+from ..tasks import AFFECT
 from .activations import activation_maps, strongest
 from .faces import Faces, choose_faces, default_targets, target_columns
 from .figures import Panel, filters_figure, sheet
@@ -74,8 +77,8 @@ def look(checkpoint: Path, root: Path, out: Path, spec: LookSpec, device: str = 
         device: Where to run the model.
 
     Returns:
-        What `look.json` holds: `checkpoint`, `cam_layer`, `faces` (id, label, and for each target its column and
-        score) and `files`.
+        What `look.json` holds: `checkpoint`, `cam_layer`, `faces` (id, label, and for each target its column, answer
+        and score) and `files`.
 
     Raises:
         UsageError: A layer, face or target is not there.
@@ -100,7 +103,7 @@ def look(checkpoint: Path, root: Path, out: Path, spec: LookSpec, device: str = 
     }
     files = _save(_filter_figures(model, wanted, spec), out, "filters")
     files += _save(_activation_figures(model, faces, seen, spec.channels), out, "activations")
-    cam_figure, scores = _cam_figure(model, faces, columns, cam_layer)
+    cam_figure, scores = _cam_figure((model, to_values(outputs, model.tasks)), faces, columns, cam_layer)
     files += _save(iter([(cam_layer.name, cam_figure)]), out, "gradcam")
     result = {
         "checkpoint": str(checkpoint),
@@ -160,9 +163,10 @@ def _activation_figures(model: FaceModel, faces: Faces, layers: Sequence[Layer],
 
 
 def _cam_figure(
-    model: FaceModel, faces: Faces, columns: dict[str, Tensor], layer: Layer
+    asked_of: tuple[FaceModel, Tensor], faces: Faces, columns: dict[str, Tensor], layer: Layer
 ) -> tuple["Figure", dict[str, list[dict[str, Any]]]]:
-    """Draw each face and, for each target, the heat over it; give the column and the score of each as well."""
+    """Draw each face and, for each target, the heat over it; give column, answer and score of each as well."""
+    model, values = asked_of
     names, pictures = model.tasks.names, _pictures(faces)
     rows = [[Panel(picture, _named(faces, i))] for i, picture in enumerate(pictures)]
     scores: dict[str, list[dict[str, Any]]] = {}
@@ -170,11 +174,16 @@ def _cam_figure(
     for target, chosen in columns.items():
         cam = grad_cam(model, images, chosen, layer)
         asked = [names[int(column)] for column in chosen]
-        scores[target] = [{"column": name, "score": float(s)} for name, s in zip(asked, cam.score, strict=True)]
+        answers = values.gather(1, chosen[:, None])[:, 0].tolist()
+        scores[target] = [
+            {"column": name, "answer": answer, "score": score}
+            for name, answer, score in zip(asked, answers, cam.score.tolist(), strict=True)
+        ]
         for i, picture in enumerate(pictures):
             what = asked[i] if asked[i] == target else f"{target}: {asked[i]}"
             none = "" if cam.peak[i] > 0 else "\nnothing speaks for it"
-            rows[i].append(Panel(picture, f"{what} {cam.score[i]:.2f}{none}", cam.heat[i].numpy()))
+            told = f"{answers[i]:.2f}" if asked[i] in AFFECT else f"{100 * answers[i]:.0f} %"
+            rows[i].append(Panel(picture, f"{what} {told}{none}", cam.heat[i].numpy()))
     return sheet(rows, f"Grad-CAM at {layer.name}"), scores
 
 
@@ -193,6 +202,6 @@ def _save(figures: Iterator[Named], out: Path, kind: str) -> list[str]:
     for name, figure in figures:
         path = out / f"{kind}-{re.sub(r'[^A-Za-z0-9._-]+', '_', name)}.png"
         with replacing(path) as temporary:
-            figure.savefig(temporary, dpi=140)
+            save_figure(figure, temporary)
         paths.append(str(path))
     return paths
