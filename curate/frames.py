@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
-from itertools import chain, takewhile
+from itertools import chain, islice, takewhile
 from pathlib import Path
 from typing import Self
 
@@ -131,10 +131,10 @@ class VideoReader:
             return
         stream = self._container.streams.video[0]
         stream.thread_type = "AUTO"
-        stream.codec_context.thread_count = int(os.environ.get("OMP_NUM_THREADS", "0"))  # workers share the cores
+        stream.codec_context.thread_count = _threads()
         first_s, before_s = self._times(stream)
         sampler = Sampler(self._sample, before_s)
-        end_s, reformatter = None, VideoReformatter()
+        end_s, reformatter, broken = None, VideoReformatter(), None
         try:
             for frame in self._frames(self._container, stream):
                 index = self.first_index + self.decoded
@@ -146,16 +146,18 @@ class VideoReader:
                 if sampler.wants(index, since_first_s):
                     yield _to_frame(frame, index, since_first_s, reformatter)
         except (av.FFmpegError, OSError) as error:
-            self.error = (
-                f"{self._name}: decoding broke off after {self.first_index + self.decoded} frames ({_reason(error)})"
-            )
-            return
+            after = self.first_index + self.decoded
+            broken = f"{self._name}: decoding broke off after {after} frames ({_reason(error)})"
+            if self._part is not None or _goes_on(self._container, stream):
+                self.error = broken
+                return
+            # where a file is cut within a packet, it depends on the number of threads whether that is an error
         if self._part is not None:
             self.error = self._missing_packets(self._part)
             return
         # some containers count their length from time 0, others from the first frame: either may be reached
         reached_s = max(end_s, end_s - first_s) if first_s is not None and end_s is not None else 0.0
-        self.error = self._missing_frames(self._container, stream, reached_s)
+        self.error = self._missing_frames(self._container, stream, reached_s) or broken
 
     def _times(self, stream: VideoStream) -> tuple[float | None, float | None]:
         """Give the time of the video's first frame, and of the frame before the part, as far as they are known."""
@@ -202,6 +204,20 @@ class VideoReader:
                 return None
             expected, found = f"{stream.frames} frames", f"{self.decoded}"
         return f"{self._name}: expected {expected} (found {found}); the file is cut short"
+
+
+def _threads() -> int:
+    """Give the number of threads to decode by, which workers are told as OpenMP's; 0 leaves it to FFmpeg."""
+    outermost = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(outermost) if outermost.isdecimal() else 0
+
+
+def _goes_on(container: InputContainer, stream: VideoStream) -> bool:
+    """Tell whether more of a stream follows what could not be decoded."""
+    try:
+        return any(packet.size for packet in islice(container.demux(stream), 1))
+    except (av.FFmpegError, OSError):
+        return False
 
 
 def _open(path: Path | str) -> InputContainer:

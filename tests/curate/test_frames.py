@@ -78,17 +78,35 @@ def test_a_video_without_a_luma_plane_is_read_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("container", ["mp4", "mkv"])
 @pytest.mark.parametrize("share", [0.9, 0.5])
-def test_a_truncated_video_gives_the_frames_before_the_break(
-    clips: Path, tmp_path: Path, container: str, share: float
+def test_a_truncated_video_gives_the_frames_before_the_break_on_any_number_of_threads(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, container: str, share: float
 ) -> None:
     whole = remux(clips / "carphone_pristine.mp4", tmp_path / f"whole.{container}").read_bytes()
     cut = tmp_path / f"cut.{container}"
     cut.write_bytes(whole[: int(len(whole) * share)])
-    frames, reader = _read(cut)
-    assert 0.8 * share * 120 < len(frames) < 119
-    assert len(frames) == reader.decoded
-    assert str(cut) in reader.error
-    assert "cut short" in reader.error
+    found = []
+    for threads in ("1", "2,1", "4", ""):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        frames, reader = _read(cut)
+        assert 0.8 * share * 120 < len(frames) < 119
+        assert len(frames) == reader.decoded
+        assert str(cut) in reader.error
+        assert "cut short" in reader.error
+        found.append((reader.error, [(frame[:4], frame[4].tobytes()) for frame in frames]))
+    assert all(one == found[0] for one in found)
+
+
+def test_a_break_in_the_middle_is_told_from_a_file_that_is_cut_short(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    whole = bytearray(remux(clips / "carphone_pristine.mp4", tmp_path / "whole.mp4").read_bytes())
+    middle = len(whole) // 2
+    whole[middle : middle + 4000] = bytes(4000)
+    (tmp_path / "hole.mp4").write_bytes(whole)
+    frames, reader = _read(tmp_path / "hole.mp4")
+    assert 0 < len(frames) < 119
+    assert "decoding broke off after" in reader.error
 
 
 def test_what_is_no_video_says_so_in_one_line(clips: Path, tmp_path: Path) -> None:

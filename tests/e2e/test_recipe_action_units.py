@@ -18,6 +18,7 @@ from curate.cli import main as eyeline_curate
 from train.checkpoints import load_model
 from train.cli import main
 from train.console import quiet
+from train.heads import FeatureNorm
 from train.recipes.sample import make_sample
 from train.recipes.sample.action_units import PEOPLE, script
 from train.recipes.sample.portraits import UNITS
@@ -95,7 +96,7 @@ def test_the_base_is_frozen_and_dropout_goes_before_and_after_each_dense_layer(u
     model = load_model(units / "model" / "checkpoints" / "last.ckpt")
     kinds = [type(layer) for layer in model.head]
     dense = [nn.Dropout, nn.Linear, nn.ReLU, nn.Dropout]
-    assert kinds == [nn.LayerNorm, *dense, *dense, nn.Dropout, nn.Linear]
+    assert kinds == [FeatureNorm, *dense, *dense, nn.Dropout, nn.Linear]
     rates = [layer.p for layer in model.head if isinstance(layer, nn.Dropout)]
     assert all(0.2 <= rate <= 0.5 for rate in rates)
     assert rates[0] == 0.5

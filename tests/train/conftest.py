@@ -76,13 +76,19 @@ def label_everything(root: Path):
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
-    """Run torch on one thread, in processes too: with networks so small, threads only wait for each other."""
+    """Run torch on one thread: with networks so small, threads only wait for each other."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread_in_processes():
+    """Do the same in processes that tests start; not for longer, for videos are decoded by as many threads."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
         yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
