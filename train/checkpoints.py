@@ -76,8 +76,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
     hyperparameters = stored.get("hyper_parameters", {}) if isinstance(stored, dict) else {}
     if not hyperparameters.get("tasks"):
         raise EyelineError(f"{path}: expected a checkpoint of eyeline-train (found one that names no tasks)")
+    head = {"batch_norm": False, **hyperparameters.get("head", {})}  # older checkpoints had no choice, and no norm
     alignment = dict(stored.get(ALIGNMENT) or {})
-    return Checkpoint(path, dict(hyperparameters), int(stored.get("global_step", 0)), alignment)
+    return Checkpoint(path, {**hyperparameters, "head": head}, int(stored.get("global_step", 0)), alignment)
 
 
 def load_model(path: Path, device: str = "cpu") -> FaceModel:

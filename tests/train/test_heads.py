@@ -4,9 +4,12 @@ from torch import nn
 
 from align import UsageError
 from train.backbones import BackboneSpec
+from train.checkpoints import load_model
 from train.heads import HeadSpec, build_head
 from train.module import FaceModel
 from train.tasks import Tasks
+
+from .untrained import save
 
 
 def shape(head):
@@ -56,6 +59,18 @@ def test_features_of_a_pretrained_backbone_are_normed_unless_something_else_is_s
     model = FaceModel(Tasks(classes=["a", "b"]), spec, HeadSpec(**given))
     assert shape(model.head) == [*expected, (32, 2)]
     assert model.hparams["head"]["batch_norm"] is given.get("batch_norm")
+
+
+@pytest.mark.parametrize("norm", [None, False])
+def test_a_checkpoint_from_before_there_was_a_choice_has_no_norm(norm, tmp_path):
+    spec = BackboneSpec("dlib_face_resnet", None, stage=1)
+    path = save(FaceModel(Tasks(classes=["a", "b"]), spec, HeadSpec(batch_norm=norm)).eval(), tmp_path / "last.ckpt")
+    assert shape(load_model(path).head) == [*([] if norm is False else ["FeatureNorm"]), (32, 2)]
+    if norm is False:
+        stored = torch.load(path, weights_only=True)
+        del stored["hyper_parameters"]["head"]["batch_norm"]
+        torch.save(stored, path)
+        assert shape(load_model(path).head) == [(32, 2)]
 
 
 def test_a_head_has_one_norm_at_most():
