@@ -96,6 +96,17 @@ def test_a_truncated_video_gives_the_frames_before_the_break_on_any_number_of_th
     assert all(one == found[0] for one in found)
 
 
+def test_a_last_frame_that_is_cut_is_said_although_hardly_anything_is_missing(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    whole = remux(clips / "carphone_pristine.mp4", tmp_path / "whole.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[:-30])
+    frames, reader = _read(tmp_path / "cut.mp4")
+    assert 115 < len(frames) < 120
+    assert f"decoding broke off after {len(frames)} frames" in reader.error
+
+
 def test_a_break_in_the_middle_is_told_from_a_file_that_is_cut_short(
     clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -126,6 +126,13 @@ def test_a_copy_does_not_depend_on_its_batch():
         assert torch.equal(alone[0], together[i])
 
 
+def test_no_two_copies_are_drawn_alike():
+    faces = torch.randint(0, 256, (1, 3, 16, 16), dtype=torch.uint8, generator=seeded(0)).repeat(15, 1, 1, 1)
+    copies = Copies(Augment(AugmentSpec(copies=3)), 5, 16, seeded(1))
+    drawn = copies(faces, torch.arange(5).repeat(3), torch.arange(1, 4).repeat_interleave(5))
+    assert len(drawn.flatten(1).unique(dim=0)) == 15
+
+
 @pytest.mark.parametrize("bad", [-1, 1.5])
 def test_a_number_of_copies_that_makes_no_sense_is_refused(bad):
     with pytest.raises(UsageError, match=r"data\.augment\.copies must be .* \(got "):
