@@ -32,10 +32,10 @@ EPOCHS = 4
 
 
 class Agree(pl.Callback):
-    """Prints how far the parameters of two ranks are apart."""
+    """Prints how far the parameters and the running statistics of two ranks are apart."""
 
     def on_fit_end(self, trainer, module):
-        flat = torch.cat([p.detach().flatten().float() for p in module.parameters()])
+        flat = torch.cat([value.flatten().float() for value in module.state_dict().values()])
         every = [torch.zeros_like(flat) for _ in range(trainer.world_size)]
         torch.distributed.all_gather(every, flat)
         if trainer.is_global_zero:

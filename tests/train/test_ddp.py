@@ -39,6 +39,7 @@ def worker(commands, folder=None):
 def fit_command(root, folder):
     fit = ["fit", "--data.root", str(root), "--data.batch_size", "4", "--trainer.max_epochs", "2", *NETWORK, *TWO]
     fit += ["--model.finetune.unfreeze_epoch", "1", "--trainer.callbacks", "tests.train.ddp_worker.Agree"]
+    fit += ["--model.head.batch_norm", "true"]
     return [*fit, "--trainer.default_root_dir", str(folder / "run")]
 
 
