@@ -126,7 +126,7 @@ class Placer:
         if self.link != "copy":
             try:
                 (target.symlink_to if self.link == "symlink" else target.hardlink_to)(source)
-            except (OSError, NotImplementedError) as error:  # pathlib raises the latter where a system has no links
+            except OSError as error:
                 if self.link is not None:
                     raise EyelineError(
                         f"{printable(target.parent)}: expected a file system that allows --link {self.link} "

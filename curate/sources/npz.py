@@ -1,6 +1,8 @@
 """Arrays of a .npz file; one that is not compressed is mapped into memory: a picture costs no more than itself."""
 
+import lzma
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,12 @@ from align import UsageError, printable
 
 _LOCAL_HEADER = 30
 """Bytes of a zip member's own header before its name; the lengths of name and extra field are its last four."""
+
+_ENCRYPTED = 1
+"""Of a member's flags."""
+
+_FAULTS = (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+"""What a damaged or foreign file raises; zipfile's word for what it cannot read is a RuntimeError."""
 
 
 def array_names(path: Path) -> list[str]:
@@ -29,10 +37,12 @@ def open_array(path: Path, name: str) -> NDArray[np.generic]:
     """Open one array of a .npz file.
 
     Raises:
-        UsageError: It is damaged, or holds Python objects, which are never loaded.
+        UsageError: It is damaged, encrypted, or holds Python objects, which are never loaded.
     """
     with _explained(path), zipfile.ZipFile(path) as archive:
         member = archive.getinfo(f"{name}.npy")
+        if member.flag_bits & _ENCRYPTED:
+            raise ValueError("it is encrypted")
         if member.compress_type != zipfile.ZIP_STORED:
             with archive.open(member) as compressed:
                 array: NDArray[np.generic] = np.lib.format.read_array(compressed, allow_pickle=False)
@@ -62,7 +72,6 @@ def _map_array(file: BinaryIO, path: Path) -> NDArray[np.generic]:
 def _explained(path: Path) -> Iterator[None]:
     try:
         yield
-    # zipfile raises NotImplementedError for a compression that it does not know, as in a damaged directory
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError) as error:
+    except _FAULTS as error:
         reason = " ".join(str(error).split()).rstrip(".")
         raise UsageError(f"{printable(path)}: expected a .npz file of arrays ({reason})") from None

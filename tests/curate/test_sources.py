@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -268,6 +269,39 @@ def test_a_npz_file_that_does_not_fit_is_refused(tmp_path: Path, arrays: dict, c
         items_of(Source("arrays", "a.npz", columns=columns), tmp_path)
     assert sentence in str(caught.value)
     assert "a.npz" in str(caught.value)
+
+
+def _in_directory(field: int, value: int) -> Callable[[bytearray], None]:
+    """Change a field of a zip's only directory entry, and the same one of the member's own header."""
+
+    def change(whole: bytearray) -> None:
+        whole[whole.rindex(b"PK\x01\x02") + field] = value
+        whole[field - 2] = value
+
+    return change
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(_in_directory(8, 1), id="encrypted"),
+        pytest.param(_in_directory(10, 9), id="another compression"),
+        pytest.param(_in_directory(10, 14), id="lzma in name"),
+        pytest.param(_in_directory(6, 99), id="a later version"),
+        pytest.param(lambda whole: whole.__setitem__(slice(42, 90), bytes(48)), id="zeros"),
+        pytest.param(lambda whole: whole.__delitem__(slice(len(whole) // 2, None)), id="cut off"),
+    ],
+)
+def test_a_npz_file_that_cannot_be_read_is_one_sentence(tmp_path: Path, save, damage) -> None:
+    save(tmp_path / "a.npz", x=np.random.default_rng(0).integers(0, 256, (3, 6, 5), dtype=np.uint8))
+    whole = bytearray((tmp_path / "a.npz").read_bytes())
+    damage(whole)
+    (tmp_path / "a.npz").write_bytes(whole)
+    with pytest.raises(UsageError) as caught:
+        items_of(Source("arrays", "a.npz"), tmp_path)
+    assert "a.npz: expected a .npz file of arrays (" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("rows", [(RowLabel(0, 3, "x"),), (RowLabel(2, 1, "x"),), (RowLabel(3, 3, "x"),)])

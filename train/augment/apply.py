@@ -53,15 +53,7 @@ def augment_by_torch(images: Tensor, draws: Draws) -> Tensor:
 
 
 def augment_by(images: Tensor, draws: Draws) -> Tensor:
-    """Augment a batch by what is fastest where it is.
-
-    Args:
-        images: uint8 or float [N, 3, S, S], RGB, 0 to 255.
-        draws: Of what to do.
-
-    Returns:
-        float32 [N, 3, S, S], 0 to 255.
-    """
+    """Augment a batch as `augment_by_torch` does, by what is fastest where the batch is."""
     if images.device.type == "cpu" and images.dtype == torch.uint8:
         return augment_on_cpu(images, draws)
     return augment_by_torch(images, draws)

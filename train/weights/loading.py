@@ -114,7 +114,7 @@ def load(net: nn.Module, state: State, rules: Rules) -> LoadReport:
         dropped=tuple(sorted([*heads, *outside])),
     )
     _require_fit(report, named, fitting, rules)
-    net.load_state_dict(fitting, strict=False)  # batch counters may be missing; all else was required just now
+    net.load_state_dict({**net.state_dict(), **fitting})  # files may lack batch norm's counters: those stay
     return report
 
 
