@@ -1,7 +1,9 @@
 """One contract for every kind of source, then what is peculiar to pictures, lists and arrays."""
 
+import io
 import json
 import pickle
+import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -302,6 +304,20 @@ def test_a_npz_file_that_cannot_be_read_is_one_sentence(tmp_path: Path, save, da
         items_of(Source("arrays", "a.npz"), tmp_path)
     assert "a.npz: expected a .npz file of arrays (" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_member_of_a_npz_file_that_is_damaged_inside_is_one_sentence(tmp_path: Path, method: int) -> None:
+    array = io.BytesIO()
+    np.save(array, np.random.default_rng(0).integers(0, 9, (30, 60, 50), dtype=np.uint8))
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", method) as archive:
+        archive.writestr("x.npy", array.getvalue())
+    whole = bytearray((tmp_path / "a.npz").read_bytes())
+    assert len(items_of(Source("arrays", "a.npz"), tmp_path)) == 30
+    whole[1000:1008] = b"\xff" * 8
+    (tmp_path / "a.npz").write_bytes(whole)
+    with pytest.raises(UsageError, match=r"a\.npz: expected a \.npz file of arrays \("):
+        items_of(Source("arrays", "a.npz"), tmp_path)
 
 
 @pytest.mark.parametrize("rows", [(RowLabel(0, 3, "x"),), (RowLabel(2, 1, "x"),), (RowLabel(3, 3, "x"),)])

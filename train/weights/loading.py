@@ -114,7 +114,7 @@ def load(net: nn.Module, state: State, rules: Rules) -> LoadReport:
         dropped=tuple(sorted([*heads, *outside])),
     )
     _require_fit(report, named, fitting, rules)
-    net.load_state_dict({**net.state_dict(), **fitting})  # files may lack batch norm's counters: those stay
+    net.load_state_dict(fitting)  # torch itself fills in the counters of batch norm, which are not taken from files
     return report
 
 
